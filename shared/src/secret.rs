@@ -1,0 +1,42 @@
+//! A value that must not be printed: no `Debug` of its content, wiped when dropped.
+
+use std::fmt;
+
+use zeroize::Zeroizing;
+
+/// Secret bytes: a signing secret, a token, a key.
+///
+/// There is no `Display`, and `Debug` shows only the length, so that a secret cannot reach a log by
+/// accident. Call [`Secret::expose`] where the bytes are really needed.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(Zeroizing<Vec<u8>>);
+
+impl Secret {
+    /// Takes the bytes over; they are wiped when the secret is dropped.
+    pub fn new(bytes: impl Into<Vec<u8>>) -> Self {
+        Self(Zeroizing::new(bytes.into()))
+    }
+
+    /// The secret bytes themselves.
+    pub fn expose(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Secret({} bytes)", self.0.len())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_does_not_show_its_content() {
+        let secret = Secret::new("salt");
+
+        assert_eq!(format!("{secret:?}"), "Secret(4 bytes)");
+    }
+}
