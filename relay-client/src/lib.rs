@@ -1,1 +1,14 @@
-//! placeholder
+//! The command on the developer's machine: `towline`. `listen` is the way of an event from the relay to
+//! the app; `commands` is everything a person can type; the rest is what both stand on.
+
+pub mod cli;
+pub mod commands;
+pub mod settings;
+pub mod screen;
+pub mod dial;
+pub mod relay_api;
+pub mod listen;
+pub mod link;
+pub mod seen;
+pub mod target;
+pub mod forward;

@@ -1,1 +1,19 @@
-//! placeholder
+//! The relay: takes webhooks in, keeps them, hands them on. The modules stand in the order in which an event meets them.
+
+pub mod config;
+pub mod limits;
+pub mod serve;
+pub mod relay;
+mod listener;
+mod ingest;
+mod endpoints;
+mod verify;
+pub mod store;
+mod fanout;
+mod session;
+mod auth;
+mod api;
+mod problem;
+
+pub use config::Config;
+pub use serve::{Drained, RunningRelay, StartError, start};

@@ -12,7 +12,9 @@ use crate::time::Timestamp;
 /// Crockford's base32 in lower case: sorts like the bytes it encodes, and has no i, l, o or u.
 static BASE32: LazyLock<Encoding> = LazyLock::new(|| {
     let mut specification = Specification::new();
-    specification.symbols.push_str("0123456789abcdefghjkmnpqrstvwxyz");
+    specification
+        .symbols
+        .push_str("0123456789abcdefghjkmnpqrstvwxyz");
     specification.encoding().expect("the alphabet is valid")
 });
 
@@ -26,13 +28,19 @@ pub struct InvalidId {
 
 impl InvalidId {
     fn new(text: &str, expected: &'static str) -> Self {
-        let text = text.chars().take(100).flat_map(char::escape_default).collect();
+        let text = text
+            .chars()
+            .take(100)
+            .flat_map(char::escape_default)
+            .collect();
         Self { text, expected }
     }
 }
 
 /// The place of an event in its endpoint: 1, 2, 3 … without holes. Zero means "before the first".
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
 #[serde(transparent)]
 pub struct Seq(pub u64);
 
@@ -113,7 +121,9 @@ macro_rules! text_serde {
 
         impl<'de> Deserialize<'de> for $name {
             fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+                String::deserialize(deserializer)?
+                    .parse()
+                    .map_err(serde::de::Error::custom)
             }
         }
     };
@@ -232,7 +242,10 @@ mod tests {
     fn a_wrong_id_is_refused_by_name() {
         let error = "evt_short".parse::<EventId>().unwrap_err();
 
-        assert_eq!(error.to_string(), "`evt_short` is not an event id (`evt_` and 26 characters)");
+        assert_eq!(
+            error.to_string(),
+            "`evt_short` is not an event id (`evt_` and 26 characters)"
+        );
     }
 
     #[test]

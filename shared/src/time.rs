@@ -9,7 +9,9 @@ use serde::{Deserialize, Serialize};
 /// A wall-clock time in whole milliseconds since 1970-01-01T00:00:00Z.
 ///
 /// In JSON it is a number. [`fmt::Display`] writes RFC 3339 in UTC with three decimals.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
 #[serde(transparent)]
 pub struct Timestamp(u64);
 
@@ -44,7 +46,10 @@ impl From<SystemTime> for Timestamp {
 
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match i64::try_from(self.0).ok().and_then(|millis| jiff::Timestamp::from_millisecond(millis).ok()) {
+        match i64::try_from(self.0)
+            .ok()
+            .and_then(|millis| jiff::Timestamp::from_millisecond(millis).ok())
+        {
             Some(time) => write!(f, "{time:.3}"),
             None => write!(f, "{} ms after the epoch", self.0),
         }
@@ -76,11 +81,20 @@ mod tests {
         let time = Timestamp::from_millis(1_760_000_000_120);
 
         assert_eq!(time.to_string(), "2025-10-09T08:53:20.120Z");
-        assert_eq!("2025-10-09T10:53:20.120+02:00".parse::<Timestamp>().unwrap(), time);
+        assert_eq!(
+            "2025-10-09T10:53:20.120+02:00"
+                .parse::<Timestamp>()
+                .unwrap(),
+            time
+        );
     }
 
     #[test]
     fn a_time_out_of_range_is_still_printable() {
-        assert!(Timestamp::from_millis(u64::MAX).to_string().ends_with("after the epoch"));
+        assert!(
+            Timestamp::from_millis(u64::MAX)
+                .to_string()
+                .ends_with("after the epoch")
+        );
     }
 }

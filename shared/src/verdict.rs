@@ -58,7 +58,10 @@ pub struct Finding {
 /// The causes of a failed check (schemes.md §2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-#[expect(missing_docs, reason = "the names are the stable codes of schemes.md §2")]
+#[expect(
+    missing_docs,
+    reason = "the names are the stable codes of schemes.md §2"
+)]
 pub enum Cause {
     MissingSignature,
     MalformedSignature,

@@ -1,0 +1,188 @@
+//! Brings an endpoint's events to the app: connects, journals, forwards, reports, resumes. Prints nothing;
+//! what a person should see is told as [`News`].
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use towline_shared::event::EventInfo;
+use towline_shared::id::{ConsumerName, EndpointName, Seq};
+use towline_shared::outcome::Attempt;
+use towline_shared::secret::Secret;
+use towline_shared::wire::{Reason, Start, Welcome};
+
+use crate::dial::RelayAddress;
+use crate::target::Target;
+
+/// What to listen to and where to deliver.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The relay.
+    pub relay: RelayAddress,
+    /// The token for it, with the scope `listen`.
+    pub token: Secret,
+    /// The endpoint.
+    pub endpoint: EndpointName,
+    /// The consumer to be.
+    pub consumer: ConsumerName,
+    /// Where a new consumer starts.
+    pub start: Start,
+    /// How many deliveries may be in hand, 1 to `MAX_WINDOW`.
+    pub concurrency: u32,
+    /// How to call the app.
+    pub delivery: Delivery,
+    /// The folder of the journals.
+    pub state: PathBuf,
+}
+
+/// How to call the app.
+#[derive(Clone, Debug)]
+pub struct Delivery {
+    /// The local URL.
+    pub target: Target,
+    /// The time limit of one attempt.
+    pub timeout: Duration,
+    /// How often an answer of 5xx, 408, 425 or 429 is tried again.
+    pub retries: u32,
+    /// What becomes of the `Host` field.
+    pub host: HostHeader,
+    /// Fields to add.
+    pub add_headers: Vec<(String, String)>,
+    /// Whether to add `Towline-Event-Id`, `Towline-Attempt` and `Towline-Replay`.
+    pub mark: bool,
+    /// Whether certificates of the target go unchecked.
+    pub insecure: bool,
+}
+
+/// What becomes of the sender's `Host` field.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HostHeader {
+    /// It stays the sender's.
+    Preserve,
+    /// It names the target.
+    Rewrite,
+    /// It has this value.
+    Value(String),
+}
+
+/// What happens while listening.
+#[derive(Clone, Debug)]
+pub enum News {
+    /// Connected, for the first time or again.
+    Ready {
+        /// What the relay said.
+        welcome: Welcome,
+        /// Whether an earlier session of this run was connected before.
+        is_again: bool,
+    },
+    /// An event arrived.
+    Event {
+        /// Its facts.
+        info: Box<EventInfo>,
+        /// The method.
+        method: String,
+        /// The request target; bytes that are not UTF-8 are replaced.
+        target: String,
+        /// Whether it is a replay.
+        is_replay: bool,
+    },
+    /// An attempt ended.
+    Outcome {
+        /// The event.
+        info: Box<EventInfo>,
+        /// The attempt.
+        attempt: Box<Attempt>,
+        /// What may help, such as `--host-header rewrite` when the app refuses the host.
+        hint: Option<String>,
+    },
+    /// The line waits for the app; told once for each wait, and not for waits of the same cause in a row.
+    Waiting {
+        /// The event that waits.
+        info: Box<EventInfo>,
+        /// Why, in words.
+        why: String,
+        /// Until the next try.
+        retry_in: Duration,
+    },
+    /// The relay is gone; the client comes back by itself.
+    Reconnecting {
+        /// Why, in words.
+        why: String,
+        /// Until the next try.
+        retry_in: Duration,
+    },
+    /// The relay no longer has these events.
+    Gap {
+        /// The first missing place.
+        from: Seq,
+        /// The last missing place.
+        to: Seq,
+    },
+    /// A sentence from the relay.
+    Notice(String),
+}
+
+/// How listening went, when it was asked to stop.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Summary {
+    /// Deliveries settled below 400.
+    pub done: u64,
+    /// Deliveries settled at 400 or above.
+    pub failed: u64,
+    /// Attempts that got no answer.
+    pub unanswered: u64,
+    /// Deliveries in hand that are made again next time.
+    pub left: u64,
+}
+
+/// Why listening ended without being asked to.
+#[derive(Debug, thiserror::Error)]
+pub enum ListenError {
+    /// The relay refused the token (401).
+    #[error("the relay does not accept the token: {0}")]
+    Unauthorised(String),
+    /// The token lacks the scope `listen` (403).
+    #[error("the token may not listen: {0}")]
+    Forbidden(String),
+    /// The relay ended the session for good.
+    #[error("the relay ended the session ({reason:?}): {detail}")]
+    Ended {
+        /// Its reason.
+        reason: Reason,
+        /// The same in words.
+        detail: String,
+    },
+    /// What answers at the relay's address is not a relay that speaks `towline.v1`.
+    #[error("`{url}` does not answer as a relay: {detail}")]
+    NotARelay {
+        /// The address.
+        url: String,
+        /// What came instead.
+        detail: String,
+    },
+    /// The journal cannot be used.
+    #[error("cannot use the journal `{path}`: {detail}")]
+    Journal {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        detail: String,
+    },
+}
+
+/// Listens until `stop` is cancelled, which drains: nothing new is begun, what the app has in hand is
+/// waited for up to its time limit. `abort` stops at once.
+///
+/// News go to a bounded channel; when it is full, the way of events waits.
+///
+/// # Errors
+/// Only what trying again would not mend; a relay that is away is waited for.
+pub async fn listen(
+    _options: Options,
+    _news: mpsc::Sender<News>,
+    _stop: CancellationToken,
+    _abort: CancellationToken,
+) -> Result<Summary, ListenError> {
+    todo!()
+}

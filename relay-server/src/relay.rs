@@ -1,0 +1,33 @@
+//! What the parts of a running relay share.
+
+use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::auth::Auth;
+use crate::config::Config;
+use crate::endpoints::Endpoints;
+use crate::fanout::Fanout;
+use crate::session::Sessions;
+use crate::store::Store;
+
+/// The shared state of one running relay.
+pub struct Relay {
+    /// The settings it runs with.
+    pub config: Config,
+    /// Where everything is kept.
+    pub store: Store,
+    /// Wakes sessions when events are committed.
+    pub(crate) fanout: Arc<Fanout>,
+    /// The endpoints, in memory.
+    pub(crate) endpoints: Endpoints,
+    /// Who may do what.
+    pub(crate) auth: Auth,
+    /// The live sessions by consumer.
+    pub(crate) sessions: Sessions,
+    /// Ends everything; `serve` cancels it when the drain begins.
+    pub(crate) stopping: CancellationToken,
+    /// Waits for every task of the relay.
+    pub(crate) tasks: TaskTracker,
+}

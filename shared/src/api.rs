@@ -1,0 +1,422 @@
+//! The JSON of the relay's HTTP interface under `/v1`, one type for both sides.
+//!
+//! | request | scope | body | answer |
+//! |---|---|---|---|
+//! | `GET /v1/whoami` | any | – | [`WhoAmI`] |
+//! | `GET /v1/endpoints` | read | – | [`EndpointList`] |
+//! | `POST /v1/endpoints` | write | [`CreateEndpoint`] | 201 [`EndpointView`] |
+//! | `GET /v1/endpoints/{name}` | read | – | [`EndpointView`] |
+//! | `PATCH /v1/endpoints/{name}` | write | [`ChangeEndpoint`] | [`EndpointView`] |
+//! | `DELETE /v1/endpoints/{name}` | write | – | 204 |
+//! | `PUT /v1/endpoints/{name}/secrets/{secret}` | write | [`PutSecret`] | [`EndpointView`] |
+//! | `DELETE /v1/endpoints/{name}/secrets/{secret}` | write | – | [`EndpointView`] |
+//! | `GET /v1/endpoints/{name}/consumers` | read | – | [`ConsumerList`] |
+//! | `DELETE /v1/endpoints/{name}/events?through=SEQ` | write | – | [`Trimmed`] |
+//! | `GET /v1/events?endpoint=&before=&rejected=true&limit=` | read | – | [`EventList`] |
+//! | `GET /v1/events/{id}` | read | – | [`EventDetail`] |
+//! | `GET /v1/events/{id}/raw` | read | – | head as received, then body (`application/http`, streamed) |
+//! | `GET /v1/events/{id}/body` | read | – | the body (`application/octet-stream`, streamed) |
+//! | `GET /v1/events/stream?endpoint=` | read | – | server-sent events: `event` with an [`EventSummary`], its id as `id` |
+//! | `POST /v1/events/{id}/attempts` | listen | an `outcome` frame of the wire | 204; an attempt made outside any consumer's line |
+//! | `POST /v1/replays` | write | [`AskReplays`] | 201 [`Replays`] |
+//! | `GET /v1/tokens` | admin | – | [`TokenList`] |
+//! | `POST /v1/tokens` | admin | [`CreateToken`] | 201 [`CreatedToken`] |
+//! | `DELETE /v1/tokens/{id}` | admin | – | 204 |
+//!
+//! Every error is [`Problem`] as `application/problem+json` (RFC 9457).
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::event::EventInfo;
+use crate::id::{ConsumerName, EndpointName, EventId, ReplayId, SecretName, Seq, TokenId};
+use crate::outcome::Attempt;
+use crate::time::Timestamp;
+
+/// An error (RFC 9457).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Problem {
+    /// A stable code such as `unknown_endpoint`, as the URN `urn:towline:problem:CODE`.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// The same for every problem of this type.
+    pub title: String,
+    /// The HTTP status code.
+    pub status: u16,
+    /// What went wrong this time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
+    /// The scope that the token lacks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub missing_scope: Option<String>,
+}
+
+/// Who a token is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WhoAmI {
+    /// The token's name.
+    pub token: String,
+    /// What it may do.
+    pub scopes: Vec<String>,
+    /// Name and version of the relay, such as `towline/0.1.0`.
+    pub relay: String,
+    /// Where providers reach the relay.
+    pub public_url: String,
+    /// The relay's clock.
+    pub now: Timestamp,
+}
+
+/// What an endpoint shows of itself; never a secret's content.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EndpointView {
+    /// Its name.
+    pub name: EndpointName,
+    /// Its public URL.
+    pub url: String,
+    /// The provider's slug.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub provider: Option<String>,
+    /// Whether `provider` names a scheme file of the user's own.
+    #[serde(default)]
+    pub has_own_scheme: bool,
+    /// The only scheme of the provider that may match.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub variant: Option<String>,
+    /// Parameters of the scheme.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub parameters: BTreeMap<String, String>,
+    /// What the sender gets after the commit.
+    pub ack: Ack,
+    /// What happens to requests whose check fails.
+    pub on_failure: OnFailure,
+    /// The longest body in bytes.
+    pub max_body: u64,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// Its secrets by name.
+    pub secrets: Vec<SecretView>,
+}
+
+/// One secret, without its content.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SecretView {
+    /// Its name.
+    pub name: SecretName,
+    /// When it was added.
+    pub created_at: Timestamp,
+}
+
+/// The answer that a sender gets once its event is kept.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ack {
+    /// Status code, 200 to 299.
+    pub status: u16,
+    /// Header fields in order.
+    #[serde(default)]
+    pub headers: Vec<(String, String)>,
+    /// The body; `None` gives `{"id":"evt_…"}`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub body: Option<String>,
+}
+
+impl Default for Ack {
+    fn default() -> Self {
+        Self {
+            status: 200,
+            headers: Vec::new(),
+            body: None,
+        }
+    }
+}
+
+/// What happens to requests whose check fails.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnFailure {
+    /// 401 to the sender; kept as rejected, not delivered.
+    #[default]
+    Reject,
+    /// The usual answer; delivered with its verdict.
+    Deliver,
+}
+
+/// All endpoints.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "the only field")]
+pub struct EndpointList {
+    pub endpoints: Vec<EndpointView>,
+}
+
+/// An endpoint to make.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CreateEndpoint {
+    /// Its name.
+    pub name: EndpointName,
+    /// The provider's slug.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub provider: Option<String>,
+    /// A scheme file of the user's own (TOML); `provider` names its table.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub own_scheme: Option<String>,
+    /// The only scheme of the provider that may match.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub variant: Option<String>,
+    /// Parameters of the scheme.
+    #[serde(default)]
+    pub parameters: BTreeMap<String, String>,
+    /// What the sender gets after the commit.
+    #[serde(default)]
+    pub ack: Ack,
+    /// What happens to requests whose check fails.
+    #[serde(default)]
+    pub on_failure: OnFailure,
+    /// The longest body in bytes; the relay's default when absent, and never above the relay's limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_body: Option<u64>,
+    /// Its first secrets.
+    #[serde(default)]
+    pub secrets: Vec<NewSecret>,
+}
+
+/// A secret to add; the one type here that carries a secret, and only towards the relay.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NewSecret {
+    /// Its name.
+    pub name: SecretName,
+    /// The secret as the provider shows it.
+    pub secret: String,
+}
+
+impl std::fmt::Debug for NewSecret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "NewSecret({})", self.name)
+    }
+}
+
+/// A change of an endpoint; absent fields stay, `null` clears.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ChangeEndpoint {
+    /// As in [`CreateEndpoint`].
+    #[serde(default, with = "nullable", skip_serializing_if = "Option::is_none")]
+    pub provider: Option<Option<String>>,
+    /// As in [`CreateEndpoint`].
+    #[serde(default, with = "nullable", skip_serializing_if = "Option::is_none")]
+    pub own_scheme: Option<Option<String>>,
+    /// As in [`CreateEndpoint`].
+    #[serde(default, with = "nullable", skip_serializing_if = "Option::is_none")]
+    pub variant: Option<Option<String>>,
+    /// As in [`CreateEndpoint`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parameters: Option<BTreeMap<String, String>>,
+    /// As in [`CreateEndpoint`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ack: Option<Ack>,
+    /// As in [`CreateEndpoint`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on_failure: Option<OnFailure>,
+    /// As in [`CreateEndpoint`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_body: Option<u64>,
+}
+
+/// Tells an absent field (`None`) from `null` (`Some(None)`).
+mod nullable {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(
+        value: &Option<Option<String>>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        value
+            .as_ref()
+            .and_then(Option::as_ref)
+            .serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Option<Option<String>>, D::Error> {
+        Option::deserialize(deserializer).map(Some)
+    }
+}
+
+/// A secret to put under a name.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PutSecret {
+    /// The secret as the provider shows it.
+    pub secret: String,
+    /// Whether a secret of the same name is replaced; otherwise it is a conflict (409).
+    #[serde(default)]
+    pub replace: bool,
+}
+
+/// The consumers of an endpoint.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "the only field")]
+pub struct ConsumerList {
+    pub consumers: Vec<ConsumerView>,
+}
+
+/// A consumer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConsumerView {
+    /// Its name.
+    pub name: ConsumerName,
+    /// The highest place below which everything is settled.
+    pub cursor: Seq,
+    /// Deliverable events that wait.
+    pub backlog: u64,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// Whether it has a live session.
+    pub is_connected: bool,
+}
+
+/// How many events were removed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "the only field")]
+pub struct Trimmed {
+    pub removed: u64,
+}
+
+/// A page of events, newest first.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EventList {
+    /// The events.
+    pub events: Vec<EventSummary>,
+    /// What `before` must be for the next page; absent on the last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<EventId>,
+}
+
+/// One line of a list of events.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EventSummary {
+    /// The event's facts.
+    #[serde(flatten)]
+    pub info: EventInfo,
+    /// The method of its request line.
+    pub method: String,
+    /// Its request target; bytes that are not UTF-8 are replaced.
+    pub target: String,
+    /// Its latest attempt, by any consumer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub latest_attempt: Option<Attempt>,
+}
+
+/// An event with everything but its body.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EventDetail {
+    /// As in the list.
+    #[serde(flatten)]
+    pub summary: EventSummary,
+    /// The head as received, in base64.
+    pub head_base64: String,
+    /// SHA-256 of the body, in lower-case hex.
+    pub body_sha256: String,
+    /// Its attempts, oldest first.
+    pub attempts: Vec<AttemptView>,
+}
+
+/// One attempt.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AttemptView {
+    /// Who made it.
+    pub consumer: ConsumerName,
+    /// Its facts.
+    #[serde(flatten)]
+    pub attempt: Attempt,
+    /// The head that was written to the target, in base64; empty when none was.
+    pub sent_head_base64: String,
+    /// The reply's head, in base64; empty when there was none.
+    pub reply_head_base64: String,
+    /// The kept part of the reply's body, in base64.
+    pub reply_body_base64: String,
+    /// When the relay kept it.
+    pub recorded_at: Timestamp,
+}
+
+/// Events to deliver again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AskReplays {
+    /// The events, 1 to 1,000, of any endpoints.
+    pub events: Vec<EventId>,
+    /// The consumer that gets them; every consumer of the event's endpoint when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub consumer: Option<ConsumerName>,
+}
+
+/// The replays that were asked for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "the only field")]
+pub struct Replays {
+    pub replays: Vec<ReplayView>,
+}
+
+/// One replay.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReplayView {
+    /// Its id.
+    pub id: ReplayId,
+    /// The event.
+    pub event: EventId,
+    /// Who gets it.
+    pub consumer: ConsumerName,
+    /// Whether that consumer has a live session.
+    pub is_connected: bool,
+}
+
+/// All tokens, newest first.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "the only field")]
+pub struct TokenList {
+    pub tokens: Vec<TokenView>,
+}
+
+/// A token, without the token itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TokenView {
+    /// Its id.
+    pub id: TokenId,
+    /// What people call it.
+    pub name: String,
+    /// What it may do.
+    pub scopes: Vec<String>,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// When it stops working.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<Timestamp>,
+    /// When it was revoked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revoked_at: Option<Timestamp>,
+}
+
+/// A token to make.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CreateToken {
+    /// What people call it.
+    pub name: String,
+    /// `read`, `listen`, `write`, `admin`.
+    pub scopes: Vec<String>,
+    /// When it stops working.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<Timestamp>,
+}
+
+/// A new token, shown this once.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct CreatedToken {
+    /// The token itself: `twl_` and random characters with a checksum.
+    pub token: String,
+    /// What is kept of it.
+    #[serde(flatten)]
+    pub view: TokenView,
+}

@@ -1,0 +1,187 @@
+//! Checks, explains and makes the signatures of providers, each described by one TOML file of `shared/schemes/`.
+//! No IO and no clock: keys fetched from elsewhere come in as [`Settings::fetched`].
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::Arc;
+
+use crate::head::Head;
+use crate::id::SecretName;
+use crate::secret::Secret;
+use crate::time::Timestamp;
+use crate::verdict::Verdict;
+
+/// A request to check.
+#[derive(Clone, Copy)]
+pub struct Request<'a> {
+    /// Its head as received.
+    pub head: &'a Head,
+    /// The public URL as the provider knows it, suffix and raw query included (schemes.md, rule 8).
+    pub url: &'a str,
+    /// Its body.
+    pub body: Body<'a>,
+}
+
+/// The body of a request to check.
+#[derive(Clone, Copy)]
+pub enum Body<'a> {
+    /// In memory.
+    Bytes(&'a [u8]),
+    /// Too long to hold: MACs and hashes of it are computed piece by piece; only a scheme that must
+    /// parse the body, or an asymmetric one, reads it whole.
+    Streamed(&'a dyn StreamedBody),
+}
+
+/// A body that is read piece by piece, as often as needed.
+pub trait StreamedBody {
+    /// Its length in bytes.
+    fn length(&self) -> u64;
+
+    /// Passes all of it to `sink` in order.
+    ///
+    /// # Errors
+    /// When it cannot be read; the check then fails.
+    fn read(&self, sink: &mut dyn FnMut(&[u8])) -> io::Result<()>;
+}
+
+/// What a provider's scheme is applied with.
+#[derive(Clone, Copy)]
+pub struct Settings<'a> {
+    /// The endpoint's named secrets, each as the provider shows it.
+    pub secrets: &'a [(SecretName, Secret)],
+    /// Parameters of the scheme, such as `header` or `key_id`.
+    pub parameters: &'a BTreeMap<String, String>,
+    /// The only scheme of the provider that may match.
+    pub variant: Option<&'a str>,
+    /// The time of the check.
+    pub now: Timestamp,
+    /// Keys that were fetched, by the URL or id that the scheme asks for.
+    pub fetched: &'a BTreeMap<String, String>,
+}
+
+/// A provider's schemes, parsed and compiled once.
+#[derive(Debug)]
+pub struct Provider {
+    _private: (),
+}
+
+/// A scheme file has a mistake.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{place}: {problem}")]
+pub struct SchemeError {
+    /// Line and key.
+    pub place: String,
+    /// What is wrong there and what was expected.
+    pub problem: String,
+}
+
+/// What a provider says of its own delivery.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Facts {
+    /// The provider's id of the delivery, such as GitHub's `X-GitHub-Delivery`.
+    pub delivery_id: Option<String>,
+    /// The provider's name of what happened, such as `invoice.paid`.
+    pub event_type: Option<String>,
+}
+
+/// The relay's own answer to a provider's challenge (schemes.md §5).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HandshakeReply {
+    /// Status code.
+    pub status: u16,
+    /// Header fields in order.
+    pub headers: Vec<(String, String)>,
+    /// The body.
+    pub body: Vec<u8>,
+    /// Whether the challenge was accepted; a refused one keeps nothing and changes nothing.
+    pub is_accepted: bool,
+}
+
+/// A request to make a signature for.
+#[derive(Clone, Copy)]
+pub struct Unsigned<'a> {
+    /// The method.
+    pub method: &'a str,
+    /// The public URL, raw query included.
+    pub url: &'a str,
+    /// Header fields that the request carries already.
+    pub fields: &'a [(String, String)],
+    /// The body.
+    pub body: &'a [u8],
+}
+
+/// Why a signature cannot be made.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SignError {
+    /// Only the provider has the private key.
+    #[error("`{provider}` signs with a private key that only the provider has")]
+    Asymmetric {
+        /// The provider.
+        provider: String,
+    },
+    /// A part is missing or cannot be used.
+    #[error("{0}")]
+    Unusable(String),
+}
+
+impl Provider {
+    /// Reads a scheme file (schemes.md §3) whose one table is named `slug`.
+    ///
+    /// # Errors
+    /// Names line and key of the first mistake.
+    pub fn parse(_slug: &str, _toml: &str) -> Result<Self, SchemeError> {
+        todo!()
+    }
+
+    /// The built-in provider with this slug.
+    pub fn builtin(_slug: &str) -> Option<Arc<Self>> {
+        todo!()
+    }
+
+    /// The slugs of all built-in providers, sorted.
+    pub fn builtin_slugs() -> impl Iterator<Item = &'static str> {
+        [].into_iter()
+    }
+
+    /// The provider's slug.
+    pub fn slug(&self) -> &str {
+        todo!()
+    }
+
+    /// The provider's own name, such as `GitHub`.
+    pub fn name(&self) -> &str {
+        todo!()
+    }
+
+    /// Checks a request. Fails closed: what cannot be read, decoded or found is a failed verdict, which
+    /// carries findings that explain it.
+    pub fn check(&self, _request: &Request<'_>, _settings: &Settings<'_>) -> Verdict {
+        todo!()
+    }
+
+    /// The answer to the request when it is one of the provider's challenges.
+    pub fn handshake(
+        &self,
+        _request: &Request<'_>,
+        _settings: &Settings<'_>,
+    ) -> Option<HandshakeReply> {
+        todo!()
+    }
+
+    /// What the provider says of its own delivery.
+    pub fn facts(&self, _request: &Request<'_>) -> Facts {
+        todo!()
+    }
+
+    /// The header fields that make the request valid, in order.
+    ///
+    /// # Errors
+    /// When the scheme is asymmetric, or a secret or parameter it needs is missing.
+    pub fn sign(
+        &self,
+        _request: &Unsigned<'_>,
+        _settings: &Settings<'_>,
+    ) -> Result<Vec<(String, String)>, SignError> {
+        todo!()
+    }
+}
