@@ -5,6 +5,8 @@ pub mod cli;
 pub mod commands;
 pub mod settings;
 pub mod screen;
+pub mod tcp;
+pub mod tls;
 pub mod dial;
 pub mod relay_api;
 pub mod listen;
