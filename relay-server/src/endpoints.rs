@@ -1,9 +1,16 @@
 //! The endpoints in memory, by key and by name, with their compiled schemes; written through to the store.
 
+mod check;
+mod rules;
+
+use std::collections::HashMap;
 use std::sync::Arc;
 
+use parking_lot::RwLock;
+use tokio::sync::Mutex;
 use towline_shared::id::{EndpointName, SecretName};
-use towline_shared::verify::Provider;
+
+pub(crate) use check::Check;
 
 use crate::store::{
     Endpoint, EndpointChange, EndpointId, NamedSecret, NewEndpoint, Store, StoreError,
@@ -13,74 +20,203 @@ use crate::store::{
 pub(crate) struct LiveEndpoint {
     /// Its settings and secrets.
     pub(crate) endpoint: Endpoint,
-    /// Its compiled scheme; `None` leaves requests unchecked.
-    pub(crate) provider: Option<Arc<Provider>>,
+    /// How its requests are checked.
+    pub(crate) check: Check,
 }
 
 /// All endpoints of the relay. Reading takes no await and no lock that a writer holds for long.
-pub(crate) struct Endpoints {}
+pub(crate) struct Endpoints {
+    store: Store,
+    maps: RwLock<Maps>,
+    /// Held while a change goes to the store and then into the maps, so that two changes of one endpoint
+    /// arrive in the same order in both. Readers never wait for it.
+    changing: Mutex<()>,
+}
+
+#[derive(Default)]
+struct Maps {
+    by_key: HashMap<Box<str>, Arc<LiveEndpoint>>,
+    by_name: HashMap<EndpointName, Arc<LiveEndpoint>>,
+    by_id: HashMap<EndpointId, Arc<LiveEndpoint>>,
+}
+
+/// An endpoint cannot be made or changed as asked.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum EndpointError {
+    /// A setting cannot be used.
+    #[error("`{field}`: {problem}")]
+    Invalid {
+        /// The setting's name, as in the API.
+        field: &'static str,
+        /// What is wrong with it and what was expected.
+        problem: String,
+    },
+    /// The store could not do it.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
 
 impl Endpoints {
     /// Loads all endpoints.
-    pub(crate) async fn load(_store: Store) -> Result<Self, StoreError> {
-        todo!()
+    pub(crate) async fn load(store: Store) -> Result<Self, StoreError> {
+        let mut maps = Maps::default();
+        for endpoint in store.endpoints().await? {
+            let live = LiveEndpoint::of(endpoint);
+            if let Check::Broken(why) = &live.check {
+                let name = &live.endpoint.name;
+                tracing::warn!(endpoint = %name, why, "endpoint cannot check its requests");
+            }
+            maps.put(Arc::new(live));
+        }
+        Ok(Self {
+            store,
+            maps: RwLock::new(maps),
+            changing: Mutex::default(),
+        })
     }
 
-    /// The endpoint with this key, as it stands in a path.
-    pub(crate) fn by_key(&self, _key: &str) -> Option<Arc<LiveEndpoint>> {
-        todo!()
+    /// The endpoint with this key, as it stands in a path. An unknown key and a deleted one are the same
+    /// miss in one hash map, so they take the same work.
+    pub(crate) fn by_key(&self, key: &str) -> Option<Arc<LiveEndpoint>> {
+        self.maps.read().by_key.get(key).cloned()
     }
 
     /// The endpoint with this name.
-    pub(crate) fn by_name(&self, _name: &EndpointName) -> Option<Arc<LiveEndpoint>> {
-        todo!()
+    pub(crate) fn by_name(&self, name: &EndpointName) -> Option<Arc<LiveEndpoint>> {
+        self.maps.read().by_name.get(name).cloned()
     }
 
     /// The endpoint with this id.
-    pub(crate) fn by_id(&self, _id: EndpointId) -> Option<Arc<LiveEndpoint>> {
-        todo!()
+    pub(crate) fn by_id(&self, id: EndpointId) -> Option<Arc<LiveEndpoint>> {
+        self.maps.read().by_id.get(&id).cloned()
     }
 
     /// All endpoints, by name.
     pub(crate) fn all(&self) -> Vec<Arc<LiveEndpoint>> {
-        todo!()
+        let mut all: Vec<_> = self.maps.read().by_name.values().cloned().collect();
+        all.sort_by(|one, other| one.endpoint.name.cmp(&other.endpoint.name));
+        all
     }
 
     /// Makes an endpoint.
-    pub(crate) async fn create(&self, _new: NewEndpoint) -> Result<Arc<LiveEndpoint>, StoreError> {
-        todo!()
+    pub(crate) async fn create(
+        &self,
+        new: NewEndpoint,
+    ) -> Result<Arc<LiveEndpoint>, EndpointError> {
+        rules::check_new(&new)?;
+        Check::compile(
+            new.provider.as_deref(),
+            new.own_scheme.as_deref(),
+            new.variant.as_deref(),
+        )?;
+        let _in_order = self.changing.lock().await;
+        rules::check_number_of_endpoints(self.maps.read().by_name.len())?;
+        let made = self.store.create_endpoint(new).await?;
+        Ok(self.put(made))
     }
 
     /// Changes an endpoint.
     pub(crate) async fn change(
         &self,
-        _name: &EndpointName,
-        _change: EndpointChange,
-    ) -> Result<Arc<LiveEndpoint>, StoreError> {
-        todo!()
+        name: &EndpointName,
+        change: EndpointChange,
+    ) -> Result<Arc<LiveEndpoint>, EndpointError> {
+        rules::check_change(&change)?;
+        let _in_order = self.changing.lock().await;
+        let before = self.by_name(name).ok_or_else(|| missing(name))?;
+        let before = &before.endpoint;
+        let provider = change.provider.as_ref().unwrap_or(&before.provider);
+        let own_scheme = change.own_scheme.as_ref().unwrap_or(&before.own_scheme);
+        let variant = change.variant.as_ref().unwrap_or(&before.variant);
+        Check::compile(
+            provider.as_deref(),
+            own_scheme.as_deref(),
+            variant.as_deref(),
+        )?;
+        let changed = self.store.change_endpoint(name, change).await?;
+        Ok(self.put(changed))
     }
 
     /// Puts a secret.
     pub(crate) async fn put_secret(
         &self,
-        _name: &EndpointName,
-        _secret: NamedSecret,
-        _replace: bool,
-    ) -> Result<Arc<LiveEndpoint>, StoreError> {
-        todo!()
+        name: &EndpointName,
+        secret: NamedSecret,
+        replace: bool,
+    ) -> Result<Arc<LiveEndpoint>, EndpointError> {
+        rules::check_secret(&secret)?;
+        let _in_order = self.changing.lock().await;
+        let before = self.by_name(name).ok_or_else(|| missing(name))?;
+        let is_known = |known: &NamedSecret| known.name == secret.name;
+        if !before.endpoint.secrets.iter().any(is_known) {
+            rules::check_number_of_secrets(before.endpoint.secrets.len() + 1)?;
+        }
+        let changed = self.store.put_secret(name, secret, replace).await?;
+        Ok(self.put(changed))
     }
 
     /// Removes a secret.
     pub(crate) async fn remove_secret(
         &self,
-        _name: &EndpointName,
-        _secret: &SecretName,
-    ) -> Result<Arc<LiveEndpoint>, StoreError> {
-        todo!()
+        name: &EndpointName,
+        secret: &SecretName,
+    ) -> Result<Arc<LiveEndpoint>, EndpointError> {
+        let _in_order = self.changing.lock().await;
+        let changed = self.store.remove_secret(name, secret).await?;
+        Ok(self.put(changed))
     }
 
-    /// Deletes an endpoint; its sessions end.
-    pub(crate) async fn delete(&self, _name: &EndpointName) -> Result<(), StoreError> {
-        todo!()
+    /// Deletes an endpoint and returns what it was, so that the caller can end its sessions.
+    pub(crate) async fn delete(
+        &self,
+        name: &EndpointName,
+    ) -> Result<Arc<LiveEndpoint>, EndpointError> {
+        let _in_order = self.changing.lock().await;
+        let live = self.by_name(name).ok_or_else(|| missing(name))?;
+        self.store.delete_endpoint(name).await?;
+        self.maps.write().remove(&live.endpoint);
+        Ok(live)
+    }
+
+    fn put(&self, endpoint: Endpoint) -> Arc<LiveEndpoint> {
+        let live = Arc::new(LiveEndpoint::of(endpoint));
+        self.maps.write().put(Arc::clone(&live));
+        live
+    }
+}
+
+impl LiveEndpoint {
+    fn of(endpoint: Endpoint) -> Self {
+        let check = Check::of_kept(&endpoint);
+        Self { endpoint, check }
+    }
+
+    /// Its public URL below the relay's own.
+    pub(crate) fn url(&self, public_url: &str) -> String {
+        format!("{public_url}/in/{}", self.endpoint.key)
+    }
+}
+
+impl Maps {
+    fn put(&mut self, live: Arc<LiveEndpoint>) {
+        let endpoint = &live.endpoint;
+        let key = endpoint.key.as_str().into();
+        self.by_key.insert(key, Arc::clone(&live));
+        self.by_name
+            .insert(endpoint.name.clone(), Arc::clone(&live));
+        self.by_id.insert(endpoint.id, live);
+    }
+
+    fn remove(&mut self, endpoint: &Endpoint) {
+        self.by_key.remove(endpoint.key.as_str());
+        self.by_name.remove(&endpoint.name);
+        self.by_id.remove(&endpoint.id);
+    }
+}
+
+fn missing(name: &EndpointName) -> StoreError {
+    StoreError::Missing {
+        what: "endpoint",
+        name: name.to_string(),
     }
 }

@@ -153,6 +153,11 @@ impl Provider {
         todo!()
     }
 
+    /// The ids of the provider's schemes, each of which may be asked for as [`Settings::variant`].
+    pub fn variants(&self) -> Vec<&str> {
+        todo!()
+    }
+
     /// Checks a request. Fails closed: what cannot be read, decoded or found is a failed verdict, which
     /// carries findings that explain it.
     pub fn check(&self, _request: &Request<'_>, _settings: &Settings<'_>) -> Verdict {

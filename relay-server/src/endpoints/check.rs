@@ -1,0 +1,136 @@
+//! How requests of an endpoint are checked: by a provider compiled once, not at all, or never successfully.
+
+use std::sync::Arc;
+
+use towline_shared::verify::Provider;
+
+use super::EndpointError;
+use crate::store::Endpoint;
+
+/// The check of an endpoint's requests.
+#[derive(Clone, Debug)]
+pub(crate) enum Check {
+    /// The endpoint has no provider: requests go unchecked.
+    Unchecked,
+    /// By this provider's schemes.
+    By(Arc<Provider>),
+    /// The endpoint's provider cannot be used, for this reason: every check must fail, as `config_error`.
+    /// This happens only to an endpoint that another version of the relay made.
+    Broken(String),
+}
+
+impl Check {
+    /// The check with these settings.
+    ///
+    /// # Errors
+    /// Names the setting at fault. What names a provider never becomes an unchecked endpoint.
+    pub(super) fn compile(
+        provider: Option<&str>,
+        own_scheme: Option<&str>,
+        variant: Option<&str>,
+    ) -> Result<Self, EndpointError> {
+        let Some(slug) = provider else {
+            return without_provider(own_scheme, variant);
+        };
+        let provider = match own_scheme {
+            Some(toml) => own(slug, toml)?,
+            None => builtin(slug)?,
+        };
+        if let Some(variant) = variant {
+            check_variant(&provider, variant)?;
+        }
+        Ok(Self::By(provider))
+    }
+
+    /// The check of an endpoint as it is kept, which may have been made by another version.
+    pub(super) fn of_kept(endpoint: &Endpoint) -> Self {
+        Self::compile(
+            endpoint.provider.as_deref(),
+            endpoint.own_scheme.as_deref(),
+            endpoint.variant.as_deref(),
+        )
+        .unwrap_or_else(|error| Self::Broken(error.to_string()))
+    }
+}
+
+fn without_provider(
+    own_scheme: Option<&str>,
+    variant: Option<&str>,
+) -> Result<Check, EndpointError> {
+    let needs_provider = |field| invalid(field, "needs `provider`, which names it".to_owned());
+    if own_scheme.is_some() {
+        return Err(needs_provider("own_scheme"));
+    }
+    if variant.is_some() {
+        return Err(needs_provider("variant"));
+    }
+    Ok(Check::Unchecked)
+}
+
+fn own(slug: &str, toml: &str) -> Result<Arc<Provider>, EndpointError> {
+    let provider = Provider::parse(slug, toml);
+    let provider = provider.map_err(|error| invalid("own_scheme", error.to_string()))?;
+    Ok(Arc::new(provider))
+}
+
+fn builtin(slug: &str) -> Result<Arc<Provider>, EndpointError> {
+    Provider::builtin(slug).ok_or_else(|| {
+        let shown: String = slug
+            .chars()
+            .take(64)
+            .flat_map(char::escape_default)
+            .collect();
+        let known: Vec<_> = Provider::builtin_slugs().take(MOST_SLUGS_SHOWN).collect();
+        let known = known.join(", ");
+        let problem = format!("no provider `{shown}`; expected one such as {known}");
+        invalid("provider", problem)
+    })
+}
+
+/// Enough to see how slugs look; the command lists them all.
+const MOST_SLUGS_SHOWN: usize = 12;
+
+fn check_variant(provider: &Provider, variant: &str) -> Result<(), EndpointError> {
+    let known = provider.variants();
+    if known.contains(&variant) {
+        return Ok(());
+    }
+    let shown: String = variant
+        .chars()
+        .take(64)
+        .flat_map(char::escape_default)
+        .collect();
+    let slug = provider.slug();
+    let problem = if known.is_empty() {
+        format!("`{slug}` has one scheme only, without a name")
+    } else {
+        let known = known.join(", ");
+        format!("`{slug}` has no scheme `{shown}`; expected one of {known}")
+    };
+    Err(invalid("variant", problem))
+}
+
+fn invalid(field: &'static str, problem: String) -> EndpointError {
+    EndpointError::Invalid { field, problem }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn without_a_provider_requests_go_unchecked() {
+        let check = Check::compile(None, None, None).unwrap();
+
+        assert!(matches!(check, Check::Unchecked));
+    }
+
+    #[test]
+    fn a_scheme_or_variant_without_a_provider_is_refused() {
+        let scheme = Check::compile(None, Some("x"), None).unwrap_err();
+        let variant = Check::compile(None, None, Some("x")).unwrap_err();
+
+        assert!(scheme.to_string().starts_with("`own_scheme`:"), "{scheme}");
+        assert!(variant.to_string().starts_with("`variant`:"), "{variant}");
+    }
+}
