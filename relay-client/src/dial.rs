@@ -3,6 +3,7 @@
 
 mod proxy;
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -43,7 +44,7 @@ pub struct DialError {
 }
 
 impl DialError {
-    fn new(step: impl Into<String>, detail: impl ToString) -> Self {
+    fn new(step: impl Into<String>, detail: impl fmt::Display) -> Self {
         Self {
             step: step.into(),
             detail: detail.to_string(),

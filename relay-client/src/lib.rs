@@ -13,4 +13,5 @@ pub mod listen;
 pub mod link;
 pub mod seen;
 pub mod target;
+pub mod body;
 pub mod forward;

@@ -13,7 +13,7 @@ use towline_shared::secret::Secret;
 use towline_shared::wire::{Reason, Start, Welcome};
 
 use crate::dial::RelayAddress;
-use crate::target::Target;
+pub use crate::forward::{Delivery, HostHeader};
 
 /// What to listen to and where to deliver.
 #[derive(Clone, Debug)]
@@ -34,36 +34,6 @@ pub struct Options {
     pub delivery: Delivery,
     /// The folder of the journals.
     pub state: PathBuf,
-}
-
-/// How to call the app.
-#[derive(Clone, Debug)]
-pub struct Delivery {
-    /// The local URL.
-    pub target: Target,
-    /// The time limit of one attempt.
-    pub timeout: Duration,
-    /// How often an answer of 5xx, 408, 425 or 429 is tried again.
-    pub retries: u32,
-    /// What becomes of the `Host` field.
-    pub host: HostHeader,
-    /// Fields to add.
-    pub add_headers: Vec<(String, String)>,
-    /// Whether to add `Towline-Event-Id`, `Towline-Attempt` and `Towline-Replay`.
-    pub mark: bool,
-    /// Whether certificates of the target go unchecked.
-    pub insecure: bool,
-}
-
-/// What becomes of the sender's `Host` field.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum HostHeader {
-    /// It stays the sender's.
-    Preserve,
-    /// It names the target.
-    Rewrite,
-    /// It has this value.
-    Value(String),
 }
 
 /// What happens while listening.
