@@ -1,1 +1,235 @@
-//! placeholder
+//! Takes a webhook in: finds its endpoint, reads its body, has it checked and kept, then answers the sender.
+
+mod answer;
+mod body;
+mod normalised;
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use bytes::Bytes;
+use http::Response;
+use http::request::Parts;
+use http_body_util::Full;
+use towline_shared::api::OnFailure;
+use towline_shared::event::{EventKind, HeadSource};
+use towline_shared::head::{Head, HeadError};
+use towline_shared::hop::INGEST_PREFIX;
+use towline_shared::id::EventId;
+use towline_shared::time::Timestamp;
+use towline_shared::verdict::Verdict;
+use tracing::debug;
+
+use crate::endpoints::LiveEndpoint;
+use crate::listener::{PacedBody, PacedBodyError};
+use crate::relay::Relay;
+use crate::store::{Body, NewEvent, StoreError};
+use crate::verify::{self, Checked};
+
+/// A request below `/in/`.
+pub(crate) struct Arrival {
+    /// Its head as it came, where it was recorded.
+    pub(crate) recorded: Option<Head>,
+    /// Its head as the HTTP library shows it.
+    pub(crate) parts: Parts,
+    /// Its body.
+    pub(crate) body: PacedBody,
+    /// Who sent it.
+    pub(crate) remote: IpAddr,
+    /// Whether it came over TLS.
+    pub(crate) is_tls: bool,
+}
+
+/// What the sender gets.
+pub(crate) struct Reply {
+    /// The answer.
+    pub(crate) response: Response<Full<Bytes>>,
+    /// Whether an HTTP/1 connection ends with it, because the body was not read to its end.
+    pub(crate) is_last: bool,
+}
+
+/// Why a request is not kept.
+#[derive(Debug, thiserror::Error)]
+enum IngestError {
+    #[error("no endpoint has this key")]
+    UnknownEndpoint,
+    #[error(transparent)]
+    Head(#[from] HeadError),
+    #[error("body has more than {max} bytes")]
+    BodyTooLarge { max: u64 },
+    #[error(transparent)]
+    Body(#[from] PacedBodyError),
+    #[error("the operating system gave no random numbers")]
+    Random,
+    #[error("could not keep the event")]
+    Store(#[from] StoreError),
+}
+
+/// Answers one request.
+pub(crate) async fn take_in(relay: &Relay, arrival: Arrival) -> Reply {
+    match keep(relay, arrival).await {
+        Ok(response) => Reply {
+            response,
+            is_last: false,
+        },
+        Err(error) => answer::refused(&error),
+    }
+}
+
+async fn keep(relay: &Relay, arrival: Arrival) -> Result<Response<Full<Bytes>>, IngestError> {
+    let Arrival {
+        recorded,
+        parts,
+        body,
+        remote,
+        is_tls,
+    } = arrival;
+    let endpoint = endpoint_of(relay, &parts)?;
+    let max_body = endpoint
+        .endpoint
+        .max_body
+        .min(relay.config.limits.max_body_bytes);
+    let body = body::read(body, max_body, &relay.store).await?;
+    let now = Timestamp::from(SystemTime::now());
+    let (head, head_source) = match recorded {
+        Some(head) => (head, HeadSource::Recorded),
+        None => (normalised::head(&parts)?, HeadSource::Normalised),
+    };
+    let url = public_url(&relay.public_url, &parts);
+    let Checked {
+        verdict,
+        handshake,
+        facts,
+    } = verify::check(&endpoint, &head, url, &body, now).await;
+    if let Some(refused) = handshake.as_ref().filter(|reply| !reply.is_accepted) {
+        return Ok(answer::handshake(refused));
+    }
+    let decision = Decision::of(&verdict, handshake.is_some(), endpoint.endpoint.on_failure);
+    let event = NewEvent {
+        endpoint: endpoint.endpoint.id,
+        endpoint_name: endpoint.endpoint.name.clone(),
+        id: new_id(now)?,
+        received_at: now,
+        remote,
+        tls: is_tls,
+        kind: decision.kind,
+        verdict,
+        is_deliverable: decision.is_deliverable,
+        head,
+        head_source,
+        body,
+        delivery_id: facts.delivery_id,
+        event_type: facts.event_type,
+    };
+    let event = relay.store.append(event).await?;
+    debug!(event.id = %event.info.id, endpoint = %event.info.endpoint, "event kept");
+    Ok(match (handshake, &event.info.verdict) {
+        (Some(reply), _) => answer::handshake(&reply),
+        (None, Verdict::Failed(failure)) if !event.info.is_deliverable => {
+            answer::rejected(failure.cause.class())
+        }
+        (None, _) => answer::ack(&endpoint.endpoint.ack, event.info.id),
+    })
+}
+
+/// What becomes of an event whose check is done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Decision {
+    kind: EventKind,
+    is_deliverable: bool,
+}
+
+impl Decision {
+    fn of(verdict: &Verdict, is_handshake: bool, on_failure: OnFailure) -> Self {
+        Self {
+            kind: if is_handshake {
+                EventKind::Handshake
+            } else {
+                EventKind::Webhook
+            },
+            is_deliverable: !is_handshake
+                && (verdict.is_accepted() || on_failure == OnFailure::Deliver),
+        }
+    }
+}
+
+/// Unknown and deleted keys take the same way, so that their times tell nothing.
+fn endpoint_of(relay: &Relay, parts: &Parts) -> Result<Arc<LiveEndpoint>, IngestError> {
+    endpoint_key(parts.uri.path())
+        .and_then(|key| relay.endpoints.by_key(key))
+        .ok_or(IngestError::UnknownEndpoint)
+}
+
+fn endpoint_key(path: &str) -> Option<&str> {
+    let rest = path.strip_prefix(INGEST_PREFIX)?;
+    rest.split('/').next()
+}
+
+/// The URL as the provider knows it: what it sent behind the public address, suffix and raw query included.
+fn public_url(base: &str, parts: &Parts) -> String {
+    let path_and_query = parts.uri.path_and_query();
+    let path_and_query = path_and_query.map_or("/", |both| both.as_str());
+    format!("{base}{path_and_query}")
+}
+
+fn new_id(now: Timestamp) -> Result<EventId, IngestError> {
+    let mut random = [0; 10];
+    getrandom::fill(&mut random).map_err(|_| IngestError::Random)?;
+    Ok(EventId::new(now, random))
+}
+
+#[cfg(test)]
+mod tests {
+    use towline_shared::verdict::{Cause, Failure};
+
+    use super::*;
+
+    #[test]
+    fn the_key_is_the_part_behind_in_whatever_follows_it() {
+        for (path, key) in [
+            ("/in/k", Some("k")),
+            ("/in/k/", Some("k")),
+            ("/in/k//evil", Some("k")),
+            ("/in/", Some("")),
+            ("/in", None),
+            ("/IN/k", None),
+        ] {
+            assert_eq!(endpoint_key(path), key, "{path}");
+        }
+    }
+
+    #[test]
+    fn the_public_url_keeps_suffix_and_query_as_they_came() {
+        let url = |target: &str| {
+            let request = http::Request::builder().uri(target).body(()).unwrap();
+            public_url("https://hooks.example.com", &request.into_parts().0)
+        };
+
+        let expected = "https://hooks.example.com/in/k//a/../b?x=%2F&y";
+        assert_eq!(url("/in/k//a/../b?x=%2F&y"), expected);
+        assert_eq!(url("http://other/in/k//a/../b?x=%2F&y"), expected);
+    }
+
+    #[test]
+    fn a_failed_check_is_delivered_only_where_the_endpoint_says_so() {
+        let failed = Verdict::Failed(Failure {
+            provider: "github".to_owned(),
+            cause: Cause::SignatureMismatch,
+            detail: String::new(),
+            findings: Vec::new(),
+        });
+
+        assert!(!Decision::of(&failed, false, OnFailure::Reject).is_deliverable);
+        assert!(Decision::of(&failed, false, OnFailure::Deliver).is_deliverable);
+        assert!(Decision::of(&Verdict::Unchecked, false, OnFailure::Reject).is_deliverable);
+    }
+
+    #[test]
+    fn a_handshake_is_never_delivered() {
+        let decision = Decision::of(&Verdict::Unchecked, true, OnFailure::Deliver);
+
+        assert_eq!(decision.kind, EventKind::Handshake);
+        assert!(!decision.is_deliverable);
+    }
+}

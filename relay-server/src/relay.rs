@@ -16,6 +16,8 @@ use crate::store::Store;
 pub struct Relay {
     /// The settings it runs with.
     pub config: Config,
+    /// Where providers reach it, without a final `/`.
+    pub public_url: String,
     /// Where everything is kept.
     pub store: Store,
     /// Wakes sessions when events are committed.
