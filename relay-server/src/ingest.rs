@@ -24,7 +24,7 @@ use tracing::debug;
 use crate::endpoints::LiveEndpoint;
 use crate::listener::{PacedBody, PacedBodyError};
 use crate::relay::Relay;
-use crate::store::{Body, NewEvent, StoreError};
+use crate::store::{NewEvent, StoreError};
 use crate::verify::{self, Checked};
 
 /// A request below `/in/`.

@@ -14,7 +14,7 @@ use towline_shared::verdict::{Cause, Failure, Verdict};
 use towline_shared::verify::{self, Facts, HandshakeReply, Provider, Settings, StreamedBody};
 use tracing::error;
 
-use crate::endpoints::LiveEndpoint;
+use crate::endpoints::{Check, LiveEndpoint};
 use crate::store::{Body, BodyFile};
 
 /// How much of a body file is held at a time.
@@ -40,8 +40,10 @@ pub(crate) async fn check(
     body: &Body,
     now: Timestamp,
 ) -> Checked {
-    let Some(provider) = &live.provider else {
-        return without_provider(live.endpoint.provider.as_deref());
+    let provider = match &live.check {
+        Check::By(provider) => provider,
+        Check::Unchecked => return without_scheme(Verdict::Unchecked),
+        Check::Broken(why) => return failed(slug_of(live), why),
     };
     match body {
         Body::Inline(bytes) => {
@@ -113,12 +115,8 @@ fn guarded(provider: &Provider, check: impl FnOnce() -> Checked) -> Checked {
     })
 }
 
-/// Nothing is checked when nobody asked for it; a provider that this version does not know is a failure.
-fn without_provider(configured: Option<&str>) -> Checked {
-    match configured {
-        None => without_scheme(Verdict::Unchecked),
-        Some(slug) => failed(slug, "this relay does not know the endpoint's provider"),
-    }
+fn slug_of(live: &LiveEndpoint) -> &str {
+    live.endpoint.provider.as_deref().unwrap_or_default()
 }
 
 fn failed(slug: &str, detail: &str) -> Checked {
@@ -155,23 +153,5 @@ impl StreamedBody for FileBody {
                 count => sink(&buffer[..count]),
             }
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn no_provider_is_unchecked_and_an_unknown_one_fails() {
-        assert_eq!(without_provider(None).verdict, Verdict::Unchecked);
-
-        let Verdict::Failed(failure) = without_provider(Some("gone")).verdict else {
-            panic!("an unknown provider must not pass");
-        };
-        assert_eq!(
-            (failure.provider.as_str(), failure.cause),
-            ("gone", Cause::ConfigError)
-        );
     }
 }

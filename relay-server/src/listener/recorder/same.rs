@@ -38,9 +38,8 @@ fn is_same_target(recorded: &[u8], shown: &Uri) -> bool {
         .and_then(|rest| split_prefix(rest, b"://", false))
         .and_then(|rest| split_prefix(rest, authority.as_str().as_bytes(), false));
     rest.is_some_and(|rest| {
-        rest == path_and_query
-            || (!rest.starts_with(b"/") && path_and_query.strip_prefix(b"/") == Some(rest))
-            || (rest.starts_with(b"?") && path_and_query == rest)
+        let without_slash = path_and_query.strip_prefix(b"/");
+        rest == path_and_query || (!rest.starts_with(b"/") && without_slash == Some(rest))
     })
 }
 
