@@ -13,7 +13,7 @@ use tracing::{debug, error};
 
 use super::{IngestError, Reply};
 use crate::listener::PacedBodyError;
-use crate::problem::problem;
+use crate::problem::{problem, with_field};
 use crate::store::StoreError;
 
 /// The endpoint's answer, once the event is kept.
@@ -125,28 +125,27 @@ fn detail(refusal: &IngestError) -> Option<String> {
     }
 }
 
-/// 503: never a success, and the sender comes again. The body was read, so the connection may go on.
+/// 503: never a success, and the sender comes again.
 fn unavailable(refusal: &IngestError) -> Reply {
     let retry_after = match refusal {
         // The writer empties a full queue in less than a second.
-        IngestError::Store(StoreError::Busy) => HeaderValue::from_static("1"),
+        IngestError::Store(StoreError::Busy) => "1",
         // A person must make room.
-        _ => HeaderValue::from_static("10"),
+        _ => "10",
     };
     match refusal {
         IngestError::Store(StoreError::Busy) => debug!("request refused: the store is busy"),
         IngestError::Store(cause) => error!(%cause, "request refused: it could not be kept"),
         other => error!(cause = %other, "request refused: it could not be kept"),
     }
-    let mut response = problem(
+    let response = problem(
         StatusCode::SERVICE_UNAVAILABLE,
         "unavailable",
         "the event could not be kept",
         Some("nothing was kept; send it again later".to_owned()),
     );
-    response.headers_mut().insert(RETRY_AFTER, retry_after);
     Reply {
-        response,
+        response: with_field(response, RETRY_AFTER, retry_after),
         is_last: true,
     }
 }
