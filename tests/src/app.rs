@@ -4,15 +4,17 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::eventually::eventually;
+use crate::eventually::{eventually, in_time};
 use crate::message::{Message, Reader, Unframed};
 
 /// How the app replies to a request.
@@ -40,6 +42,9 @@ type Program = Arc<dyn Fn(usize, &Message) -> Reply + Send + Sync>;
 pub struct App {
     address: SocketAddr,
     seen: Arc<Mutex<Vec<Message>>>,
+    arrived: watch::Sender<usize>,
+    open: Arc<AtomicUsize>,
+    newest: Arc<Mutex<Option<SocketAddr>>>,
     program: Program,
     released: CancellationToken,
     running: Option<(CancellationToken, TaskTracker)>,
@@ -64,6 +69,9 @@ impl App {
         let mut app = Self {
             address,
             seen: Arc::default(),
+            arrived: watch::Sender::default(),
+            open: Arc::default(),
+            newest: Arc::default(),
             program: Arc::new(program),
             released: CancellationToken::new(),
             running: None,
@@ -90,6 +98,39 @@ impl App {
     /// How much arrived.
     pub fn count(&self) -> usize {
         self.seen.lock().len()
+    }
+
+    /// Waits until more than `count` requests have arrived, in a task that may move between threads.
+    pub async fn wait_for_more_than(&self, count: usize) {
+        let mut arrived = self.arrived.subscribe();
+        let _ = in_time(
+            "a request at the app",
+            arrived.wait_for(|so_far| *so_far > count),
+        )
+        .await;
+    }
+
+    /// Waits until nobody is connected any more, so that nothing can arrive. Connections that wait to be
+    /// accepted count: they come before the probe that is made here.
+    ///
+    /// # Panics
+    /// When somebody stays, or the app is stopped.
+    pub async fn wait_until_alone(&self) {
+        let probe = TcpStream::connect(self.address)
+            .await
+            .expect("the app is running");
+        let own = probe
+            .local_addr()
+            .expect("a connected socket has an address");
+        eventually("the app accepts the probe", async || {
+            (*self.newest.lock() == Some(own)).then_some(())
+        })
+        .await;
+        drop(probe);
+        eventually("nobody is connected to the app", async || {
+            (self.open.load(Ordering::SeqCst) == 0).then_some(())
+        })
+        .await;
     }
 
     /// Waits until `count` requests have arrived.
@@ -132,20 +173,26 @@ impl App {
         let tasks = TaskTracker::new();
         let connections = Connections {
             seen: Arc::clone(&self.seen),
+            arrived: self.arrived.clone(),
+            open: Arc::clone(&self.open),
+            newest: Arc::clone(&self.newest),
             program: Arc::clone(&self.program),
             released: self.released.clone(),
         };
         tasks.spawn({
             let (stopping, tasks) = (stopping.clone(), tasks.clone());
             async move {
-                while let Some(Ok((stream, _))) =
+                while let Some(Ok((stream, from))) =
                     stopping.run_until_cancelled(listener.accept()).await
                 {
                     let (connections, stopping) = (connections.clone(), stopping.clone());
+                    connections.open.fetch_add(1, Ordering::SeqCst);
+                    *connections.newest.lock() = Some(from);
                     tasks.spawn(async move {
                         stopping
                             .run_until_cancelled(connections.serve(stream))
                             .await;
+                        connections.open.fetch_sub(1, Ordering::SeqCst);
                     });
                 }
             }
@@ -167,6 +214,9 @@ impl Drop for App {
 #[derive(Clone)]
 struct Connections {
     seen: Arc<Mutex<Vec<Message>>>,
+    arrived: watch::Sender<usize>,
+    open: Arc<AtomicUsize>,
+    newest: Arc<Mutex<Option<SocketAddr>>>,
     program: Program,
     released: CancellationToken,
 }
@@ -179,6 +229,7 @@ impl Connections {
             let mut reply = {
                 let mut seen = self.seen.lock();
                 seen.push(request);
+                self.arrived.send_replace(seen.len());
                 (self.program)(seen.len() - 1, &seen[seen.len() - 1])
             };
             while let Reply::After(delay, next) = reply {

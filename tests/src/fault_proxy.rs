@@ -25,9 +25,11 @@ pub enum Fault {
         /// The pause.
         pause: Duration,
     },
-    /// The next piece that flows towards the client has one bit flipped in its middle.
+    /// The next piece that flows towards the client has a bit flipped in its first byte:
+    /// a reserved bit, when a WebSocket frame begins there.
     CorruptTowardsClient,
-    /// The next piece that flows towards the server has one bit flipped in its middle.
+    /// The next piece that flows towards the server has a bit flipped in its first byte:
+    /// a reserved bit, when a WebSocket frame begins there.
     CorruptTowardsServer,
 }
 
@@ -136,7 +138,7 @@ async fn pass(
         };
         let piece = &mut buffer[..read];
         if is_corrupting(fault, towards) {
-            piece[read / 2] ^= 1;
+            piece[0] ^= 0x40;
             faults.send_replace(Fault::None);
         }
         if write(&mut to, piece, fault).await.is_err() {

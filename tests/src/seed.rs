@@ -39,4 +39,9 @@ impl Seed {
         let micros = u64::try_from(longest.as_micros()).unwrap_or(u64::MAX);
         Duration::from_micros(self.below(micros.max(1)))
     }
+
+    /// Lets a random time up to `longest` pass, so that what comes next comes at a random moment.
+    pub async fn pass_time(&mut self, longest: Duration) {
+        tokio::time::sleep(self.duration(longest)).await;
+    }
 }

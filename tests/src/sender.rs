@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
@@ -36,6 +37,22 @@ impl Sender {
         Ok(Self {
             reader: Reader::new(stream),
         })
+    }
+
+    /// Connects as soon as somebody listens.
+    ///
+    /// # Panics
+    /// When nobody does in time.
+    pub async fn connect_when_up(relay: SocketAddr) -> Self {
+        in_time("the relay takes connections", async {
+            loop {
+                match Self::try_connect(relay).await {
+                    Ok(sender) => return sender,
+                    Err(_) => tokio::time::sleep(Duration::from_millis(2)).await,
+                }
+            }
+        })
+        .await
     }
 
     /// Writes bytes as they are; a relay that has closed the connection already is no error here.
@@ -84,6 +101,22 @@ impl Sender {
         .await
         .expect("the relay sends a whole reply")
         .expect("the relay does not close the connection")
+    }
+
+    /// The head of the next reply, which has no body whatever its head says: an answer to HEAD.
+    ///
+    /// # Panics
+    /// When none comes in time.
+    pub async fn reply_to_head(&mut self) -> Message {
+        let head = in_time("a reply from the relay", self.reader.head())
+            .await
+            .expect("the relay sends a whole head")
+            .expect("the relay does not close the connection");
+        Message {
+            head,
+            body: Vec::new(),
+            chunks: Vec::new(),
+        }
     }
 
     /// Sends a request and waits for its reply.
