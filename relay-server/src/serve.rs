@@ -145,6 +145,11 @@ fn reachable_url(address: SocketAddr, is_tls: bool) -> String {
 }
 
 impl RunningRelay {
+    #[cfg(test)]
+    pub(crate) const fn relay(&self) -> &Arc<Relay> {
+        &self.relay
+    }
+
     /// The address that it listens on, with the real port.
     pub const fn address(&self) -> SocketAddr {
         self.address
