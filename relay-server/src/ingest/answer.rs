@@ -146,7 +146,8 @@ fn unavailable(refusal: &IngestError) -> Reply {
     );
     Reply {
         response: with_field(response, RETRY_AFTER, retry_after),
-        is_last: true,
+        // A burst must not end every sender's connection as well.
+        is_last: !matches!(refusal, IngestError::Store(StoreError::Busy)),
     }
 }
 

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use super::TestRelay;
+use tokio::time::timeout;
+
+use super::{IN_TIME, TestRelay};
 use crate::serve::Drained;
 
 #[tokio::test]
@@ -54,4 +56,23 @@ async fn a_request_that_does_not_end_is_cut_off_and_counted() {
 
     assert_eq!(drained.requests, 1);
     sender.end().await;
+}
+
+#[tokio::test]
+async fn a_silent_connection_does_not_hold_the_relay_up() {
+    let relay = TestRelay::start_with(|limits| {
+        limits.drain = Duration::from_secs(3600);
+        limits.first_byte_timeout = Duration::from_secs(3600);
+    })
+    .await;
+    let mut silent = relay.connect().await;
+    relay.assert_next_connection_works().await;
+
+    let TestRelay {
+        running, _folder, ..
+    } = relay;
+    let stopped = timeout(IN_TIME, running.stop()).await;
+
+    assert_eq!(stopped, Ok(Drained::default()));
+    silent.end().await;
 }

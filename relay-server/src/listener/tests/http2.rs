@@ -1,6 +1,7 @@
 //! HTTP/2, by prior knowledge and by TLS.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
@@ -9,10 +10,11 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use rustls::pki_types::ServerName;
 use rustls::pki_types::pem::PemObject;
 use tokio::net::TcpStream;
+use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use towline_shared::event::HeadSource;
 
-use super::TestRelay;
+use super::{IN_TIME, TestRelay};
 use crate::config::TlsFiles;
 
 fn request(uri: &str) -> http::Request<Full<Bytes>> {
@@ -80,6 +82,28 @@ async fn http_2_with_one_field_too_many_gets_431() {
     }
     drop(client);
     driving.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn an_idle_http_2_connection_is_closed() {
+    let relay = TestRelay::start_with(|limits| {
+        limits.keep_alive_timeout = Duration::from_millis(300);
+    })
+    .await;
+    let stream = TcpStream::connect(relay.running.address()).await.unwrap();
+    let (mut client, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(stream))
+        .await
+        .unwrap();
+    let driving = tokio::spawn(connection);
+    let uri = format!("http://hooks.test{}", relay.path());
+    assert_eq!(
+        client.send_request(request(&uri)).await.unwrap().status(),
+        200
+    );
+
+    let ended = timeout(IN_TIME, driving).await;
+
+    assert!(ended.is_ok());
 }
 
 #[tokio::test]

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
+use towline_shared::event::INLINE_BODY_BYTES;
+
 use super::{MAX_BODY, TestRelay};
+use crate::store::Body;
 
 /// Short enough to wait for, long enough for a loaded machine to send one packet.
 const SHORT: Duration = Duration::from_millis(300);
@@ -39,7 +42,34 @@ async fn a_body_at_the_limit_is_kept_and_one_byte_more_is_not() {
     let events = relay.events().await;
     assert_eq!(events.len(), 1);
     assert_eq!(events[0].info.body_length, MAX_BODY);
+    let Body::File(file) = &events[0].body else {
+        panic!("a long body has a file of its own");
+    };
+    assert_eq!(
+        std::fs::read(file.path()).unwrap(),
+        body(MAX_BODY).as_bytes()
+    );
     relay.assert_next_connection_works().await;
+}
+
+#[tokio::test]
+async fn a_body_of_64_kib_is_kept_inline_and_one_byte_more_in_a_file() {
+    let relay = TestRelay::start().await;
+    let mut sender = relay.connect().await;
+
+    for length in [INLINE_BODY_BYTES, INLINE_BODY_BYTES + 1] {
+        let head = format!(
+            "POST {} HTTP/1.1\r\nContent-Length: {length}\r\n\r\n",
+            relay.path()
+        );
+        sender.send(head.as_bytes()).await;
+        sender.send(&vec![b'b'; length]).await;
+        assert_eq!(sender.reply().await.status, 200);
+    }
+
+    let events = relay.events().await;
+    assert!(matches!(events[0].body, Body::Inline(_)));
+    assert!(matches!(events[1].body, Body::File(_)));
 }
 
 #[tokio::test]
