@@ -31,12 +31,12 @@ pub(crate) struct Checked {
     pub(crate) facts: Facts,
 }
 
-/// Checks a request; `url` is the public URL as the provider knows it. A body in a file is read apart
+/// Checks a request; `url` gives the public URL as the provider knows it. A body in a file is read apart
 /// from the threads that serve connections.
 pub(crate) async fn check(
     live: &Arc<LiveEndpoint>,
     head: &Head,
-    url: String,
+    url: impl FnOnce() -> String,
     body: &Body,
     now: Timestamp,
 ) -> Checked {
@@ -48,12 +48,12 @@ pub(crate) async fn check(
     match body {
         Body::Inline(bytes) => {
             let body = verify::Body::Bytes(bytes);
-            guarded(provider, || apply(live, provider, head, &url, body, now))
+            guarded(provider, || apply(live, provider, head, &url(), body, now))
         }
         Body::File(file) => {
             let (live, provider) = (Arc::clone(live), Arc::clone(provider));
             let (head, file) = (head.clone(), FileBody(file.clone()));
-            let slug = provider.slug().to_owned();
+            let (slug, url) = (provider.slug().to_owned(), url());
             let checking = tokio::task::spawn_blocking(move || {
                 let body = verify::Body::Streamed(&file);
                 guarded(&provider, || {
