@@ -275,12 +275,19 @@ struct Source {
 }
 
 impl Source {
-    /// The lines outside comments and before the unit tests.
+    /// The lines outside comments and before the unit tests; none of a file that has unit tests only.
     fn code_lines(&self) -> impl Iterator<Item = &str> {
+        let is_tests_only = self.is_tests_only();
         self.text
             .lines()
-            .take_while(|line| !line.starts_with("#[cfg(test)]"))
+            .take_while(move |line| !is_tests_only && !line.starts_with("#[cfg(test)]"))
             .map(without_comment)
+    }
+
+    /// Whether it is the `tests.rs` of a module, or below its `tests/`.
+    fn is_tests_only(&self) -> bool {
+        let mut parts = self.path.components().skip(2);
+        parts.any(|part| matches!(part.as_os_str().to_str(), Some("tests" | "tests.rs")))
     }
 
     /// The module directly below `src` that the file belongs to.
