@@ -195,16 +195,12 @@ impl Provider {
         &self.name
     }
 
-    /// The names of the provider's schemes, for [`Settings::variant`].
-    pub fn variants(&self) -> impl Iterator<Item = &str> {
+    /// The ids of the provider's schemes, each of which may be asked for as [`Settings::variant`].
+    pub fn variants(&self) -> Vec<&str> {
         self.schemes
             .iter()
             .filter_map(|scheme| scheme.id.as_deref())
-    }
-
-    /// The ids of the provider's schemes, each of which may be asked for as [`Settings::variant`].
-    pub fn variants(&self) -> Vec<&str> {
-        todo!()
+            .collect()
     }
 
     /// Checks a request. Fails closed: what cannot be read, decoded or found is a failed verdict, which
