@@ -7,12 +7,17 @@
 mod app_faults;
 mod authority;
 mod bad_heads;
+mod big_bodies;
+mod drain;
 mod fidelity;
+mod frames;
 mod house;
 mod keys;
 mod kill;
 mod licences;
 mod long_and_slow;
+mod no_room;
 mod resume;
 mod signatures;
+mod startup;
 mod tokens;
