@@ -80,7 +80,7 @@ impl Forwarder {
         })
     }
 
-    /// Makes one call. `before_send` runs when a connection is there and nothing was written yet: from
+    /// Makes one call. `before_send` is given the URL when a connection is there and nothing was written yet: from
     /// then on the app may have the request.
     ///
     /// # Errors
@@ -88,7 +88,7 @@ impl Forwarder {
     pub async fn deliver<E>(
         &self,
         call: Call<'_>,
-        before_send: impl FnOnce() -> Result<(), E>,
+        before_send: impl FnOnce(&str) -> Result<(), E>,
     ) -> Result<Tried, E> {
         let mut trial = Trial::begin(self.delivery.timeout);
         let forwarded = match self.forwarded(&call) {
@@ -112,7 +112,7 @@ impl Forwarder {
                 return Ok(tried);
             }
         };
-        before_send()?;
+        before_send(&target)?;
         let outcome = self
             .send_and_hear(socket, is_reused, &forwarded.head, call.body, &mut trial)
             .await;

@@ -79,7 +79,7 @@ async fn deliver(forwarder: &Forwarder, head: &Head, body: &mut Body) -> Tried {
         body,
     };
     forwarder
-        .deliver(call, || Ok::<_, Infallible>(()))
+        .deliver(call, |_| Ok::<_, Infallible>(()))
         .await
         .unwrap()
 }
@@ -426,7 +426,7 @@ async fn nobody_at_the_target_is_refused_and_nothing_counts_as_sent() {
         body: &mut Body::Memory(Bytes::new()),
     };
 
-    let tried = forwarder.deliver(call, || Err("sent")).await.unwrap();
+    let tried = forwarder.deliver(call, |_| Err("sent")).await.unwrap();
 
     assert!(
         matches!(&tried.outcome, Outcome::Refused { detail } if detail.contains("nobody listens")),
@@ -457,7 +457,7 @@ async fn nothing_is_written_when_the_journal_refuses() {
         body: &mut Body::Memory(Bytes::new()),
     };
 
-    let refused = forwarder.deliver(call, || Err("disk full")).await;
+    let refused = forwarder.deliver(call, |_| Err("disk full")).await;
 
     assert_eq!(refused.unwrap_err(), "disk full");
     assert!(app.await.unwrap().is_empty());
