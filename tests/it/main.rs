@@ -8,6 +8,7 @@ mod app_faults;
 mod authority;
 mod bad_heads;
 mod big_bodies;
+mod deploy;
 mod drain;
 mod fidelity;
 mod frames;
