@@ -172,7 +172,7 @@ impl RunningRelay {
 
     /// Stops taking, finishes what is in hand, says goodbye to sessions, commits; 10 s at most.
     pub async fn stop(self) -> Drained {
-        let Self { relay, in_hand, .. } = self;
+        let relay = &self.relay;
         let limit = relay.config.limits.drain;
         relay.stopping.cancel();
         relay.tasks.close();
@@ -182,13 +182,20 @@ impl RunningRelay {
             Drained::default()
         } else {
             Drained {
-                requests: in_hand.count(),
+                requests: self.in_hand.count(),
                 sessions: relay.sessions.count(),
             }
         };
         // Whatever is in the writer's queue is committed, also when its sender was cut off.
         let _ = timeout(COMMIT_TIME, relay.store.close()).await;
         drained
+    }
+}
+
+/// A relay that nobody holds takes nothing more; its tasks end by themselves.
+impl Drop for RunningRelay {
+    fn drop(&mut self) {
+        self.relay.stopping.cancel();
     }
 }
 

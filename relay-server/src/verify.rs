@@ -91,15 +91,9 @@ fn apply(
         now,
         fetched: &BTreeMap::new(),
     };
-    let handshake = provider.handshake(&request, &settings);
-    let verdict = if secrets.is_empty() {
-        Verdict::Unchecked
-    } else {
-        provider.check(&request, &settings)
-    };
     Checked {
-        verdict,
-        handshake,
+        verdict: provider.check(&request, &settings),
+        handshake: provider.handshake(&request, &settings),
         facts: provider.facts(&request),
     }
 }
