@@ -26,7 +26,7 @@ use self::exchange::{Broken, Request, Sent, exchange};
 use self::options::check_fields;
 pub use self::options::{Delivery, ForwarderError, HostHeader};
 use self::reply::ReplyReader;
-use self::socket::{Connector, Socket};
+use self::socket::{Connector, NoSocket, Socket};
 use self::trial::Trial;
 pub use self::trial::Tried;
 use crate::body::Body;
@@ -106,9 +106,10 @@ impl Forwarder {
         let target = self.url(&forwarded.head);
         let (socket, is_reused) = match self.socket(trial.deadline).await {
             Ok(found) => found,
-            Err(outcome) => {
+            Err((outcome, hint)) => {
                 let mut tried = trial.end(target, outcome);
                 tried.changes = forwarded.changes;
+                tried.hint = hint;
                 return Ok(tried);
             }
         };
@@ -162,16 +163,31 @@ impl Forwarder {
         )
     }
 
-    async fn socket(&self, deadline: time::Instant) -> Result<(Socket, bool), Outcome> {
+    async fn socket(
+        &self,
+        deadline: time::Instant,
+    ) -> Result<(Socket, bool), (Outcome, Option<String>)> {
         if let Some(socket) = self.connector.reuse(Instant::now()) {
             return Ok((socket, true));
         }
         match time::timeout_at(deadline, self.connector.connect()).await {
             Ok(Ok(socket)) => Ok((socket, false)),
-            Ok(Err(detail)) => Err(Outcome::Refused { detail }),
-            Err(_) => Err(Outcome::TimedOut {
-                phase: Phase::Connect,
-            }),
+            Ok(Err(NoSocket {
+                detail,
+                is_untrusted,
+            })) => {
+                let hint = "`--insecure` takes the app's certificate unchecked";
+                Err((
+                    Outcome::Refused { detail },
+                    is_untrusted.then(|| hint.to_owned()),
+                ))
+            }
+            Err(_) => Err((
+                Outcome::TimedOut {
+                    phase: Phase::Connect,
+                },
+                None,
+            )),
         }
     }
 

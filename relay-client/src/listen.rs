@@ -5,6 +5,7 @@ mod gate;
 mod line;
 mod run;
 mod tries;
+mod work;
 
 use std::path::PathBuf;
 use std::time::Duration;

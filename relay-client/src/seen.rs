@@ -5,13 +5,13 @@
 //! with one `write`, without a sync: that survives the end of this process by any signal, which is the case
 //! to guard against; after a loss of power an app on the same machine has lost its state too.
 
+mod file;
 mod lock;
 mod records;
 
 use std::collections::{BTreeMap, HashMap};
-use std::fs::{File, OpenOptions};
-use std::io::{self, Read, Write};
-use std::path::{Path, PathBuf};
+use std::io;
+use std::path::PathBuf;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
@@ -22,15 +22,9 @@ use towline_shared::outcome::{Attempt, Delivery, Outcome};
 use towline_shared::time::Timestamp;
 use towline_shared::wire::{FromClient, Report, Stored};
 
+use file::JournalFile;
 pub use lock::{JournalLock, JournalPlace};
 use records::{Reading, Record};
-
-/// The file is written anew without what is forgotten when it is longer than this.
-const COMPACT_BYTES: u64 = 8 * 1024 * 1024;
-
-/// The most that is read at the start. What lives in a journal is bounded by the window: at most
-/// 1024 outcomes with the kept part of a reply, far below this.
-const MAX_JOURNAL_BYTES: u64 = 1024 * 1024 * 1024;
 
 /// The most outcomes of one delivery that wait for the relay; further attempts that settle nothing are
 /// not recorded until it has taken some.
@@ -82,10 +76,7 @@ pub struct Journal {
 }
 
 struct Inner {
-    file: File,
-    file_bytes: u64,
-    /// Records that may be written with the next one: that the relay has stored something.
-    unwritten: Vec<u8>,
+    file: JournalFile,
     begun: HashMap<Delivery, Begun>,
     outcomes: BTreeMap<u64, Waiting>,
     next_place: u64,
@@ -112,20 +103,18 @@ impl Journal {
             path: path.clone(),
             detail,
         };
-        let bytes = read_bounded(&path).map_err(|error| failed(error.to_string()))?;
+        let bytes = file::read(&path).map_err(|error| failed(error.to_string()))?;
         let reading = records::read(&bytes).map_err(failed)?;
-        let file = open_for_append(&path).map_err(|error| failed(error.to_string()))?;
+        let file = JournalFile::open(&path).map_err(|error| failed(error.to_string()))?;
         let mut inner = Inner {
             file,
-            file_bytes: 0,
-            unwritten: Vec::new(),
             begun: HashMap::new(),
             outcomes: BTreeMap::new(),
             next_place: 1,
             cut_off: HashMap::new(),
         };
         inner
-            .start_from(reading, &path)
+            .start_from(reading)
             .map_err(|error| failed(error.to_string()))?;
         Ok(Self {
             path,
@@ -142,7 +131,7 @@ impl Journal {
     /// When it cannot be written: then the app must not be called.
     pub fn begin(&self, begun: Begun) -> Result<(), JournalError> {
         let mut inner = self.inner.lock();
-        let written = inner.write(&Record::Begun(&begun), &self.path);
+        let written = inner.write(&Record::Begun(&begun));
         inner.begun.insert(begun.delivery, begun);
         written.map_err(|error| self.failed(&error))
     }
@@ -165,7 +154,7 @@ impl Journal {
         } = report;
         let frame = FromClient::Outcome(Box::new(report)).encode();
         let mut inner = self.inner.lock();
-        let written = inner.write(&Record::Outcome(&frame), &self.path);
+        let written = inner.write(&Record::Outcome(&frame));
         inner.begun.remove(&delivery);
         inner.wait(delivery, number, settled.is_some(), frame);
         drop(inner);
@@ -182,13 +171,10 @@ impl Journal {
         if inner.begun.remove(&delivery).is_none() {
             return Ok(());
         }
-        let written = inner.write(
-            &Record::Forgotten(&Stored {
-                delivery,
-                attempt: number,
-            }),
-            &self.path,
-        );
+        let written = inner.write(&Record::Forgotten(&Stored {
+            delivery,
+            attempt: number,
+        }));
         written.map_err(|error| self.failed(&error))
     }
 
@@ -204,7 +190,7 @@ impl Journal {
             .map(|(&place, _)| place);
         if let Some(place) = place {
             inner.outcomes.remove(&place);
-            Record::Forgotten(&stored).append_to(&mut inner.unwritten);
+            inner.file.write_later(&Record::Forgotten(&stored));
         }
         if inner.outcomes.is_empty() {
             self.emptied.notify_waiters();
@@ -279,9 +265,7 @@ impl Journal {
     /// Writes what may be written later. Without it a next process reports stored outcomes once more,
     /// which the relay takes calmly.
     pub fn flush(&self) {
-        let mut inner = self.inner.lock();
-        let rest = std::mem::take(&mut inner.unwritten);
-        let _ = inner.append(&rest, &self.path);
+        let _ = self.inner.lock().file.flush();
     }
 
     fn failed(&self, error: &io::Error) -> JournalError {
@@ -308,7 +292,7 @@ impl Inner {
     }
 
     /// Takes over what a former process left, and writes the file anew with it.
-    fn start_from(&mut self, reading: Reading, path: &Path) -> io::Result<()> {
+    fn start_from(&mut self, reading: Reading) -> io::Result<()> {
         for report in reading.outcomes {
             let Attempt {
                 delivery,
@@ -336,29 +320,7 @@ impl Inner {
                 FromClient::Outcome(Box::new(report)).encode(),
             );
         }
-        self.compact(path)
-    }
-
-    fn write(&mut self, record: &Record<'_>, path: &Path) -> io::Result<()> {
-        let mut bytes = std::mem::take(&mut self.unwritten);
-        record.append_to(&mut bytes);
-        let written = self.append(&bytes, path);
-        bytes.clear();
-        self.unwritten = bytes;
-        written
-    }
-
-    fn append(&mut self, bytes: &[u8], path: &Path) -> io::Result<()> {
-        if let Err(error) = self.file.write_all(bytes) {
-            // A part may be there; what is written after it must not stand behind a torn record.
-            let _ = self.file.set_len(self.file_bytes);
-            return Err(error);
-        }
-        self.file_bytes += bytes.len() as u64;
-        if self.file_bytes > COMPACT_BYTES && self.file_bytes > 4 * self.live_bytes() {
-            self.compact(path)?;
-        }
-        Ok(())
+        self.compact()
     }
 
     fn live_bytes(&self) -> u64 {
@@ -368,23 +330,22 @@ impl Inner {
             .sum()
     }
 
-    /// Writes a new file with only what is alive and puts it in the place of the old one.
-    fn compact(&mut self, path: &Path) -> io::Result<()> {
-        let mut bytes = records::HEADER.to_vec();
-        for begun in self.begun.values() {
-            Record::Begun(begun).append_to(&mut bytes);
+    fn write(&mut self, record: &Record<'_>) -> io::Result<()> {
+        self.file.write(record)?;
+        if self.file.is_long() && self.file.length() > 4 * self.live_bytes() {
+            self.compact()?;
         }
-        for waiting in self.outcomes.values() {
-            Record::Outcome(&waiting.frame).append_to(&mut bytes);
-        }
-        let fresh = path.with_extension("new");
-        let mut options = OpenOptions::new();
-        options.write(true).create(true).truncate(true);
-        private(&mut options).open(&fresh)?.write_all(&bytes)?;
-        std::fs::rename(&fresh, path)?;
-        self.file = open_for_append(path)?;
-        self.file_bytes = bytes.len() as u64;
         Ok(())
+    }
+
+    /// Writes the file anew with only what is alive.
+    fn compact(&mut self) -> io::Result<()> {
+        let begun = self.begun.values().map(Record::Begun);
+        let outcomes = self
+            .outcomes
+            .values()
+            .map(|waiting| Record::Outcome(&waiting.frame));
+        self.file.replace(begun.chain(outcomes))
     }
 }
 
@@ -404,33 +365,6 @@ fn cut_off(begun: Begun) -> Attempt {
         sent_body_sha256: None,
         sent_body_length: 0,
     }
-}
-
-fn read_bounded(path: &Path) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    match File::open(path) {
-        Ok(file) => file.take(MAX_JOURNAL_BYTES + 1).read_to_end(&mut bytes)?,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => 0,
-        Err(error) => return Err(error),
-    };
-    if bytes.len() as u64 > MAX_JOURNAL_BYTES {
-        return Err(io::Error::other(format!(
-            "it has more than {MAX_JOURNAL_BYTES} bytes; {}",
-            records::MOVE_AWAY
-        )));
-    }
-    Ok(bytes)
-}
-
-fn open_for_append(path: &Path) -> io::Result<File> {
-    private(OpenOptions::new().append(true).create(true)).open(path)
-}
-
-/// Heads and replies may hold credentials: only the owner may read them.
-fn private(options: &mut OpenOptions) -> &mut OpenOptions {
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(options, 0o600);
-    options
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use tokio::sync::mpsc;
 use tokio::time;
 use towline_shared::event::INLINE_BODY_BYTES;
-use towline_shared::wire::{EventFrame, FromRelay};
+use towline_shared::wire::{EventFrame, FromRelay, Gap};
 
 use super::session::Ended;
 use super::streams::{Fetched, Streams};
@@ -36,13 +36,7 @@ impl Heard<'_> {
             FromRelay::Data(data) => self.streams.take(data)?,
             FromRelay::Reset(reset) => self.streams.reset(reset)?,
             FromRelay::Stored(stored) => self.journal.forget(stored),
-            FromRelay::Gap(gap) => {
-                self.tell(News::Gap {
-                    from: gap.from,
-                    to: gap.to,
-                })
-                .await
-            }
+            FromRelay::Gap(Gap { from, to }) => self.tell(News::Gap { from, to }).await,
             FromRelay::Notice(notice) => self.tell(News::Notice(notice.message)).await,
             FromRelay::Goodbye(goodbye) => return Err(Ended::Goodbye(goodbye)),
             FromRelay::Welcome(_) => return Err(Ended::Breach("`welcome` came twice".into())),

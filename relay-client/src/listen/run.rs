@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use towline_shared::backoff::Backoff;
 use towline_shared::wire::{Goodbye, Hello};
 
-use super::line::random;
+use super::work::random;
 use super::{Line, ListenError, News, Options, Summary};
 use crate::forward::Forwarder;
 use crate::link::{self, ClockWatch, Ended, Link, NoLink, Session};

@@ -11,7 +11,8 @@ use tokio::time::{self, Instant};
 use towline_shared::id::{ConsumerName, EndpointName};
 use url::Url;
 
-use super::{JournalError, private};
+use super::JournalError;
+use super::file::private;
 
 /// How often a lock that somebody holds is tried.
 const TRY_EVERY: Duration = Duration::from_millis(50);

@@ -1,5 +1,6 @@
 //! The journal through ends of its process, at any byte.
 
+use std::path::Path;
 use std::time::Duration;
 
 use proptest::prelude::*;
@@ -176,7 +177,7 @@ fn a_long_journal_is_written_anew_with_what_is_alive() {
     let length = std::fs::metadata(&place(folder.path()).journal)
         .unwrap()
         .len();
-    assert!(length < COMPACT_BYTES + 1_000_000, "{length}");
+    assert!(length < file::COMPACT_BYTES + 1_000_000, "{length}");
     let alive: Vec<_> = waiting(&open(folder.path()))
         .iter()
         .map(|attempt| attempt.delivery.seq.0)
