@@ -5,6 +5,7 @@ use bytes::Bytes;
 use tokio_tungstenite::tungstenite::Message;
 use towline::listen::News;
 use towline_shared::id::{Seq, SessionId};
+use towline_shared::outcome::{Outcome, Settled};
 use towline_shared::time::Timestamp;
 use towline_shared::wire::{
     FromClient, FromRelay, MAX_FRAME_BYTES, MAX_HEADER_BYTES, MAX_WINDOW, Reason, Welcome,
@@ -133,6 +134,34 @@ async fn a_client_leaves_a_relay_that_says_nonsense_and_connects_again() {
 }
 
 #[tokio::test]
+async fn an_event_that_cannot_be_forwarded_is_settled_as_failed_so_that_the_line_goes_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let relay = WireRelay::start().await;
+    let _client = Listening::begin(options(
+        relay.address(),
+        "twl_any",
+        "wire",
+        "9",
+        folder.path(),
+    ));
+    let (mut session, _) = relay.session().await;
+    session.say(welcome().encode()).await;
+
+    session
+        .say(frame(130, event_header(9).as_bytes(), b"not HTTP!"))
+        .await;
+
+    let Heard::Frame(FromClient::Outcome(report)) = session.hear().await else {
+        panic!("no outcome");
+    };
+    assert_eq!(report.attempt.settled, Some(Settled::Failed));
+    assert!(
+        matches!(&report.attempt.outcome, Outcome::Refused { detail } if !detail.is_empty()),
+        "{report:?}"
+    );
+}
+
+#[tokio::test]
 async fn what_answers_but_is_no_relay_is_named() {
     let not_a_relay = App::start().await;
     let folder = tempfile::tempdir().unwrap();
@@ -200,11 +229,6 @@ fn nonsense_for_a_relay() -> Vec<(&'static str, Message)> {
 
 fn nonsense_for_a_client() -> Vec<(&'static str, Message)> {
     let binary = |bytes: Bytes| Message::Binary(bytes);
-    let event = |head_length: usize| {
-        format!(
-            r#"{{"stream":1,"delivery":{{"seq":1}},"attempts":0,"head_length":{head_length},"event":{{"id":"evt_00000000000000000000000000","seq":1,"endpoint":"wire","received_at":1,"remote":"127.0.0.1","tls":false,"kind":"webhook","verdict":{{"result":"unchecked"}},"is_deliverable":true,"head_source":"recorded","body_length":0}}}}"#
-        )
-    };
     vec![
         ("text", Message::text("hello")),
         ("nothing", binary(Bytes::new())),
@@ -220,11 +244,11 @@ fn nonsense_for_a_client() -> Vec<(&'static str, Message)> {
         ),
         (
             "a head longer than the frame",
-            binary(frame(130, event(500).as_bytes(), b"GET / HTTP/1.1\r\n\r\n")),
-        ),
-        (
-            "a head that is no head",
-            binary(frame(130, event(9).as_bytes(), b"not HTTP!")),
+            binary(frame(
+                130,
+                event_header(500).as_bytes(),
+                b"GET / HTTP/1.1\r\n\r\n",
+            )),
         ),
         (
             "data of no stream",
@@ -236,6 +260,13 @@ fn nonsense_for_a_client() -> Vec<(&'static str, Message)> {
             binary(frame(130, b"{}", &vec![0; MAX_FRAME_BYTES])),
         ),
     ]
+}
+
+/// The header of an event that says its head has this length.
+fn event_header(head_length: usize) -> String {
+    format!(
+        r#"{{"stream":1,"delivery":{{"seq":1}},"attempts":0,"head_length":{head_length},"event":{{"id":"evt_00000000000000000000000000","seq":1,"endpoint":"wire","received_at":1,"remote":"127.0.0.1","tls":false,"kind":"webhook","verdict":{{"result":"unchecked"}},"is_deliverable":true,"head_source":"recorded","body_length":0}}}}"#
+    )
 }
 
 fn welcome() -> FromRelay {

@@ -11,10 +11,10 @@ const PRODUCT: [&str; 3] = ["shared/src", "relay-server/src", "relay-client/src"
 
 /// The most lines of code in a file, its unit tests not counted. The aim is 80 to 350 (CONTRIBUTING.md);
 /// what is longer has a second job that wants a file of its own.
-const MAX_CODE_LINES: usize = 450;
+const MAX_CODE_LINES: usize = 520;
 
 /// The most lines of a file with its unit tests.
-const MAX_LINES: usize = 800;
+const MAX_LINES: usize = 1_100;
 
 /// The floors of the relay, lowest first. A module may name modules of its own floor and below.
 const FLOORS: [&[&str]; 4] = [
