@@ -47,6 +47,11 @@ impl Scheme {
             .all(|condition| condition.holds(&evaluation))
     }
 
+    /// Whether there is something at the places of the signature.
+    pub(super) fn has_signature(&self, delivery: &Delivery<'_>) -> bool {
+        self.signature_values(&Evaluation::new(delivery)).is_ok()
+    }
+
     /// Checks the request; tells which secret matched, where the scheme uses one.
     pub(super) fn attempt(&self, delivery: &Delivery<'_>) -> Result<Option<usize>, Refusal> {
         let secrets: Vec<IndexedSecret<'_>> = delivery
@@ -332,7 +337,7 @@ impl Signed {
     }
 
     /// The signatures of a group that are readable and have the right length.
-    fn decoded(&self, group: &Candidates<'_>) -> Vec<Vec<u8>> {
+    pub(super) fn decoded(&self, group: &Candidates<'_>) -> Vec<Vec<u8>> {
         let length = self.algorithm.signature_length();
         let is_right = |bytes: &Vec<u8>| {
             !bytes.is_empty() && length.is_none_or(|length| bytes.len() == length)

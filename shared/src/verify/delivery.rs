@@ -167,9 +167,14 @@ impl<'r> Delivery<'r> {
 
     /// Whether the body has no bytes.
     pub(super) fn has_empty_body(&self) -> bool {
+        self.body_length() == 0
+    }
+
+    /// The length of the body in bytes.
+    pub(super) fn body_length(&self) -> u64 {
         match self.request.body {
-            Body::Bytes(bytes) => bytes.is_empty(),
-            Body::Streamed(body) => body.length() == 0,
+            Body::Bytes(bytes) => bytes.len() as u64,
+            Body::Streamed(body) => body.length(),
         }
     }
 

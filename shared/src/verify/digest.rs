@@ -38,6 +38,16 @@ impl Hash {
         })
     }
 
+    /// Its name in words.
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::Sha1 => "SHA-1",
+            Self::Sha256 => "SHA-256",
+            Self::Sha384 => "SHA-384",
+            Self::Sha512 => "SHA-512",
+        }
+    }
+
     /// The length of its result in bytes.
     pub(super) const fn length(self) -> usize {
         match self {
