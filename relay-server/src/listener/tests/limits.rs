@@ -2,10 +2,13 @@
 
 use std::time::Duration;
 
+use tokio::io::AsyncWriteExt;
+use tokio::time::timeout;
+use towline_shared::api::Ack;
 use towline_shared::event::INLINE_BODY_BYTES;
 
-use super::{MAX_BODY, TestRelay};
-use crate::store::Body;
+use super::{IN_TIME, MAX_BODY, TestRelay};
+use crate::store::{Body, EndpointChange};
 
 /// Short enough to wait for, long enough for a loaded machine to send one packet.
 const SHORT: Duration = Duration::from_millis(300);
@@ -161,6 +164,30 @@ async fn a_slow_body_gets_408_and_nothing_is_kept() {
     assert_eq!(reply.status, 408);
     assert!(reply.has("connection: close"));
     assert_eq!(relay.events().await.len(), 0);
+}
+
+#[tokio::test]
+async fn a_sender_that_does_not_read_its_answers_is_cut_off() {
+    let relay = TestRelay::start_with(|limits| limits.write_stall_timeout = SHORT).await;
+    let change = EndpointChange {
+        ack: Some(Ack {
+            body: Some("a".repeat(60_000)),
+            ..Ack::default()
+        }),
+        ..EndpointChange::default()
+    };
+    let endpoints = &relay.running.relay().endpoints;
+    let name = &relay.endpoint.endpoint.name;
+    endpoints.change(name, change).await.unwrap();
+    let request = format!("GET {} HTTP/1.1\r\n\r\n", relay.path());
+
+    let mut sender = relay.connect().await;
+    let cut_off = timeout(IN_TIME, async {
+        while sender.stream.write_all(request.as_bytes()).await.is_ok() {}
+    });
+
+    assert!(cut_off.await.is_ok());
+    relay.assert_next_connection_works().await;
 }
 
 #[tokio::test]
