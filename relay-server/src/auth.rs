@@ -149,9 +149,7 @@ impl Remembered {
 impl FreshToken {
     /// Makes a token of the operating system's random numbers.
     pub(crate) fn make() -> Self {
-        let mut random = [0; RANDOM_BYTES];
-        getrandom::fill(&mut random).expect("the operating system has random numbers");
-        Self::of(random)
+        Self::of(random())
     }
 
     fn of(random: [u8; RANDOM_BYTES]) -> Self {
@@ -163,6 +161,13 @@ impl FreshToken {
             token: Secret::new(token),
         }
     }
+}
+
+/// Random bytes of the operating system, for tokens, keys and identifiers.
+pub(crate) fn random<const LENGTH: usize>() -> [u8; LENGTH] {
+    let mut random = [0; LENGTH];
+    getrandom::fill(&mut random).expect("the operating system has random numbers");
+    random
 }
 
 /// Whether a token with the scope `held` may do what needs `wanted`.

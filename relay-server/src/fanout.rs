@@ -22,8 +22,17 @@ pub struct Fanout {
 /// One listener's view of one endpoint's bell.
 pub struct Subscription {
     endpoint: EndpointId,
-    newest: watch::Receiver<Seq>,
+    news: watch::Receiver<News>,
     shared: Arc<Mutex<Shared>>,
+}
+
+/// What a bell has rung for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct News {
+    /// The newest event committed since somebody listens; zero before the first.
+    pub newest: Seq,
+    /// How often it was rung without an event.
+    pub rings: u64,
 }
 
 /// Locked for the time of a few map operations, also by the store's writer; never across an await.
@@ -34,7 +43,7 @@ struct Shared {
 }
 
 struct Bell {
-    newest: watch::Sender<Seq>,
+    news: watch::Sender<News>,
     listeners: usize,
 }
 
@@ -52,7 +61,7 @@ impl Fanout {
         for run in events.chunk_by(|one, next| one.endpoint == next.endpoint) {
             let Some(last) = run.last() else { continue };
             if let Some(bell) = bells.get(&last.endpoint) {
-                bell.newest.send_replace(last.info.seq);
+                bell.news.send_modify(|news| news.newest = last.info.seq);
             }
         }
     }
@@ -60,7 +69,7 @@ impl Fanout {
     /// Rings the bell without an event: a replay waits, or something about the endpoint has changed.
     pub fn ring(&self, endpoint: EndpointId) {
         if let Some(bell) = self.shared.lock().bells.get(&endpoint) {
-            bell.newest.send_modify(|_| {});
+            bell.news.send_modify(|news| news.rings += 1);
         }
     }
 
@@ -73,13 +82,13 @@ impl Fanout {
     pub fn subscribe(&self, endpoint: EndpointId) -> Subscription {
         let mut shared = self.shared.lock();
         let bell = shared.bells.entry(endpoint).or_insert_with(|| Bell {
-            newest: watch::Sender::new(Seq::default()),
+            news: watch::Sender::new(News::default()),
             listeners: 0,
         });
         bell.listeners += 1;
         Subscription {
             endpoint,
-            newest: bell.newest.subscribe(),
+            news: bell.news.subscribe(),
             shared: Arc::clone(&self.shared),
         }
     }
@@ -89,7 +98,12 @@ impl Subscription {
     /// Waits for the next ring; cancel-safe. Rings while nobody waits are not lost, but count as one.
     pub async fn rung(&mut self) {
         // The bell outlives its listeners, so the channel cannot be closed.
-        let _ = self.newest.changed().await;
+        let _ = self.news.changed().await;
+    }
+
+    /// What the bell has rung for up to now.
+    pub fn news(&self) -> News {
+        *self.news.borrow()
     }
 
     /// The events directly behind `after` that are still in memory, in order; empty when the next one is not.

@@ -126,17 +126,16 @@ impl Socket {
         Poll::Ready(())
     }
 
-    /// Passes on what became of a write or flush, and minds the time while the other side does not read.
-    fn moved<T>(
+    fn written(
         &mut self,
-        moved: Poll<io::Result<T>>,
+        written: Poll<io::Result<usize>>,
         context: &mut Context<'_>,
-    ) -> Poll<io::Result<T>> {
-        if moved.is_pending() {
+    ) -> Poll<io::Result<usize>> {
+        if written.is_pending() {
             return self.poll_stalled(context);
         }
         self.write_deadline = None;
-        moved
+        written
     }
 }
 
@@ -169,7 +168,7 @@ impl AsyncWrite for Socket {
     ) -> Poll<io::Result<usize>> {
         let socket = self.get_mut();
         let written = Pin::new(&mut socket.transport).poll_write(context, bytes);
-        socket.moved(written, context)
+        socket.written(written, context)
     }
 
     fn poll_write_vectored(
@@ -179,7 +178,7 @@ impl AsyncWrite for Socket {
     ) -> Poll<io::Result<usize>> {
         let socket = self.get_mut();
         let written = Pin::new(&mut socket.transport).poll_write_vectored(context, slices);
-        socket.moved(written, context)
+        socket.written(written, context)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -189,7 +188,10 @@ impl AsyncWrite for Socket {
     fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let socket = self.get_mut();
         let flushed = Pin::new(&mut socket.transport).poll_flush(context);
-        socket.moved(flushed, context)
+        if flushed.is_pending() {
+            return socket.poll_stalled(context);
+        }
+        flushed
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {

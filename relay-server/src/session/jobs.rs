@@ -1,0 +1,155 @@
+//! What a session has under way in the store and in body files, as futures that it polls beside its socket.
+
+use std::io::{self, SeekFrom};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use futures_util::future::BoxFuture;
+use tokio::io::{AsyncReadExt, AsyncSeekExt};
+use tokio::time::sleep;
+use towline_shared::id::{EventId, Seq};
+use towline_shared::outcome::Delivery;
+use towline_shared::wire::Report;
+
+use super::streams::Piece;
+use crate::store::{
+    BodyFile, ConsumerId, EndpointId, PendingReplay, Store, StoreError, StoredEvent,
+};
+
+/// How long an outcome waits for a store whose queue is full, before the session gives up.
+const BUSY_WAITS: [Duration; 5] = [
+    Duration::from_millis(5),
+    Duration::from_millis(25),
+    Duration::from_millis(100),
+    Duration::from_millis(400),
+    Duration::from_millis(1600),
+];
+
+/// Something under way.
+pub(super) type Job = BoxFuture<'static, Done>;
+
+/// The body of a delivery that goes in pieces.
+#[derive(Clone, Debug)]
+pub(super) struct LongBody {
+    pub(super) file: BodyFile,
+    pub(super) delivery: Delivery,
+    pub(super) event: EventId,
+}
+
+/// What came of a job.
+pub(super) enum Done {
+    /// An outcome was kept.
+    Recorded(Recorded),
+    /// Places were settled without an outcome.
+    Skipped(Result<(), StoreError>),
+    /// Events of the line were read.
+    Page(Result<Vec<Arc<StoredEvent>>, StoreError>),
+    /// The waiting replays were read.
+    Replays(Result<Vec<PendingReplay>, StoreError>),
+    /// The event of the prepared replay was read.
+    ReplayEvent(Result<Option<Arc<StoredEvent>>, StoreError>),
+    /// A part of a body was read.
+    Piece(Piece<LongBody>, io::Result<Bytes>),
+    /// Whether the event of a body that could not be read is still there.
+    BodyLost(LongBody, Result<bool, StoreError>),
+}
+
+/// What came of keeping an outcome.
+pub(super) struct Recorded {
+    pub(super) delivery: Delivery,
+    pub(super) attempt: u32,
+    pub(super) is_settling: bool,
+    /// What the outcome took in memory.
+    pub(super) bytes: usize,
+    pub(super) result: Result<(), StoreError>,
+}
+
+/// Keeps an outcome, with some patience while the store is busy.
+pub(super) fn record(store: Store, consumer: ConsumerId, report: Report, bytes: usize) -> Job {
+    Box::pin(async move {
+        let delivery = report.attempt.delivery;
+        let attempt = report.attempt.number;
+        let is_settling = report.attempt.settled.is_some();
+        let result = record_patiently(&store, consumer, report).await;
+        Done::Recorded(Recorded {
+            delivery,
+            attempt,
+            is_settling,
+            bytes,
+            result,
+        })
+    })
+}
+
+async fn record_patiently(
+    store: &Store,
+    consumer: ConsumerId,
+    report: Report,
+) -> Result<(), StoreError> {
+    for wait in BUSY_WAITS {
+        match store.record(consumer, report.clone()).await {
+            Err(StoreError::Busy) => sleep(wait).await,
+            result => return result,
+        }
+    }
+    store.record(consumer, report).await
+}
+
+/// Settles places that the consumer does not get.
+pub(super) fn skip(store: Store, consumer: ConsumerId, from: Seq, to: Seq) -> Job {
+    Box::pin(async move {
+        for wait in BUSY_WAITS {
+            match store.skip(consumer, from, to).await {
+                Err(StoreError::Busy) => sleep(wait).await,
+                result => return Done::Skipped(result),
+            }
+        }
+        Done::Skipped(store.skip(consumer, from, to).await)
+    })
+}
+
+/// Reads the line on from a place.
+pub(super) fn read_page(store: Store, endpoint: EndpointId, after: Seq, limit: usize) -> Job {
+    Box::pin(async move { Done::Page(store.events_after(endpoint, after, limit).await) })
+}
+
+/// Reads the waiting replays.
+pub(super) fn read_replays(store: Store, consumer: ConsumerId, limit: usize) -> Job {
+    Box::pin(async move { Done::Replays(store.pending_replays(consumer, limit).await) })
+}
+
+/// Reads the event of a replay.
+pub(super) fn read_replay_event(store: Store, event: EventId) -> Job {
+    Box::pin(async move { Done::ReplayEvent(store.event(event).await) })
+}
+
+/// Reads a piece of a body from its file. The file is opened for each piece, so that a thousand
+/// waiting streams hold no file open.
+pub(super) fn read_piece(piece: Piece<LongBody>) -> Job {
+    Box::pin(async move {
+        let read = read_part(&piece.body.file, piece.offset, piece.length).await;
+        Done::Piece(piece, read)
+    })
+}
+
+async fn read_part(file: &BodyFile, offset: u64, length: usize) -> io::Result<Bytes> {
+    let mut file = tokio::fs::File::open(file.path()).await?;
+    file.seek(SeekFrom::Start(offset)).await?;
+    let mut bytes = BytesMut::with_capacity(length);
+    while bytes.len() < length {
+        let missing = (length - bytes.len()) as u64;
+        if (&mut file).take(missing).read_buf(&mut bytes).await? == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+    }
+    Ok(bytes.freeze())
+}
+
+/// Finds out whether a body could not be read because its event was removed.
+pub(super) fn look_for_event(store: Store, body: LongBody) -> Job {
+    Box::pin(async move {
+        let found = store.event(body.event).await;
+        Done::BodyLost(body, found.map(|event| event.is_some()))
+    })
+}
