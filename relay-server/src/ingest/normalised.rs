@@ -1,21 +1,24 @@
 //! Rebuilds a head from the HTTP library's view, for HTTP/2 and for connections whose bytes are not recorded.
 
-use http::header::HOST;
+use http::header::{COOKIE, HOST};
 use http::request::Parts;
 use towline_shared::head::{Head, HeadError, Version};
 
 /// The head in the library's order, names in lower case. The authority of HTTP/2 becomes `host`
-/// (RFC 9113 §8.3.1).
+/// (RFC 9113 §8.3.1), and its pieces of `cookie` become one field (§8.2.3).
 pub(super) fn head(parts: &Parts) -> Result<Head, HeadError> {
     let version = match parts.version {
         http::Version::HTTP_10 => Version::Http10,
         http::Version::HTTP_2 => Version::Http2,
         _ => Version::Http11,
     };
+    let cookie = joined_cookie(parts, version);
     let fields = parts
         .headers
         .iter()
+        .filter(|(name, _)| cookie.is_none() || *name != COOKIE)
         .map(|(name, value)| (name.as_str().as_bytes(), value.as_bytes()));
+    let cookie = cookie.as_deref().map(|cookie| (&b"cookie"[..], cookie));
     let authority = parts
         .uri
         .authority()
@@ -26,8 +29,18 @@ pub(super) fn head(parts: &Parts) -> Result<Head, HeadError> {
         parts.method.as_str(),
         target.as_bytes(),
         version,
-        authority.into_iter().chain(fields),
+        authority.into_iter().chain(fields).chain(cookie),
     )
+}
+
+/// The pieces of a cookie as one value, if there are several.
+fn joined_cookie(parts: &Parts, version: Version) -> Option<Vec<u8>> {
+    let pieces: Vec<_> = parts.headers.get_all(COOKIE).iter().collect();
+    if version != Version::Http2 || pieces.len() < 2 {
+        return None;
+    }
+    let pieces: Vec<_> = pieces.iter().map(|piece| piece.as_bytes()).collect();
+    Some(pieces.join(&b"; "[..]))
 }
 
 fn target(parts: &Parts, version: Version) -> String {
@@ -60,6 +73,18 @@ mod tests {
             head.as_bytes(),
             "POST /in/k?q HTTP/2\r\nhost: h:1\r\nx-a: 1\r\nx-a: 2\r\nb: \u{fc}\r\n\r\n"
         );
+    }
+
+    #[test]
+    fn the_pieces_of_a_cookie_are_put_together() {
+        let mut parts = parts(http::Version::HTTP_2, "https://h/in/k");
+        for piece in ["a=1", "b=2"] {
+            parts.headers.append(COOKIE, piece.parse().unwrap());
+        }
+
+        let head = head(&parts).unwrap();
+
+        assert_eq!(head.values("cookie").collect::<Vec<_>>(), [b"a=1; b=2"]);
     }
 
     #[test]
