@@ -26,7 +26,7 @@ use self::exchange::{Broken, Request, Sent, exchange};
 use self::options::check_fields;
 pub use self::options::{Delivery, ForwarderError, HostHeader};
 use self::reply::ReplyReader;
-use self::socket::{Connector, Socket};
+use self::socket::{Connector, NoSocket, Socket};
 use self::trial::Trial;
 pub use self::trial::Tried;
 use crate::body::Body;
@@ -80,7 +80,7 @@ impl Forwarder {
         })
     }
 
-    /// Makes one call. `before_send` runs when a connection is there and nothing was written yet: from
+    /// Makes one call. `before_send` is given the URL when a connection is there and nothing was written yet: from
     /// then on the app may have the request.
     ///
     /// # Errors
@@ -88,7 +88,7 @@ impl Forwarder {
     pub async fn deliver<E>(
         &self,
         call: Call<'_>,
-        before_send: impl FnOnce() -> Result<(), E>,
+        before_send: impl FnOnce(&str) -> Result<(), E>,
     ) -> Result<Tried, E> {
         let mut trial = Trial::begin(self.delivery.timeout);
         let forwarded = match self.forwarded(&call) {
@@ -106,13 +106,14 @@ impl Forwarder {
         let target = self.url(&forwarded.head);
         let (socket, is_reused) = match self.socket(trial.deadline).await {
             Ok(found) => found,
-            Err(outcome) => {
+            Err((outcome, hint)) => {
                 let mut tried = trial.end(target, outcome);
                 tried.changes = forwarded.changes;
+                tried.hint = hint;
                 return Ok(tried);
             }
         };
-        before_send()?;
+        before_send(&target)?;
         let outcome = self
             .send_and_hear(socket, is_reused, &forwarded.head, call.body, &mut trial)
             .await;
@@ -162,16 +163,31 @@ impl Forwarder {
         )
     }
 
-    async fn socket(&self, deadline: time::Instant) -> Result<(Socket, bool), Outcome> {
+    async fn socket(
+        &self,
+        deadline: time::Instant,
+    ) -> Result<(Socket, bool), (Outcome, Option<String>)> {
         if let Some(socket) = self.connector.reuse(Instant::now()) {
             return Ok((socket, true));
         }
         match time::timeout_at(deadline, self.connector.connect()).await {
             Ok(Ok(socket)) => Ok((socket, false)),
-            Ok(Err(detail)) => Err(Outcome::Refused { detail }),
-            Err(_) => Err(Outcome::TimedOut {
-                phase: Phase::Connect,
-            }),
+            Ok(Err(NoSocket {
+                detail,
+                is_untrusted,
+            })) => {
+                let hint = "`--insecure` takes the app's certificate unchecked";
+                Err((
+                    Outcome::Refused { detail },
+                    is_untrusted.then(|| hint.to_owned()),
+                ))
+            }
+            Err(_) => Err((
+                Outcome::TimedOut {
+                    phase: Phase::Connect,
+                },
+                None,
+            )),
         }
     }
 

@@ -1,6 +1,12 @@
 //! Brings an endpoint's events to the app: connects, journals, forwards, reports, resumes. Prints nothing;
 //! what a person should see is told as [`News`].
 
+mod gate;
+mod line;
+mod run;
+mod tries;
+mod work;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -13,7 +19,10 @@ use towline_shared::secret::Secret;
 use towline_shared::wire::{Reason, Start, Welcome};
 
 use crate::dial::RelayAddress;
+use crate::forward::ForwarderError;
 pub use crate::forward::{Delivery, HostHeader};
+use crate::seen::JournalError;
+pub(crate) use line::{Arrived, Line, Offered};
 
 /// What to listen to and where to deliver.
 #[derive(Clone, Debug)]
@@ -132,13 +141,11 @@ pub enum ListenError {
         detail: String,
     },
     /// The journal cannot be used.
-    #[error("cannot use the journal `{path}`: {detail}")]
-    Journal {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        detail: String,
-    },
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// The app cannot be called as asked for.
+    #[error(transparent)]
+    Delivery(#[from] ForwarderError),
 }
 
 /// Listens until `stop` is cancelled, which drains: nothing new is begun, what the app has in hand is
@@ -149,10 +156,16 @@ pub enum ListenError {
 /// # Errors
 /// Only what trying again would not mend; a relay that is away is waited for.
 pub async fn listen(
-    _options: Options,
-    _news: mpsc::Sender<News>,
-    _stop: CancellationToken,
-    _abort: CancellationToken,
+    options: Options,
+    news: mpsc::Sender<News>,
+    stop: CancellationToken,
+    abort: CancellationToken,
 ) -> Result<Summary, ListenError> {
-    todo!()
+    // The line cancels `stop` when it cannot go on; that must not reach the caller's token.
+    run::Run::new(options, news, stop.child_token(), abort)
+        .run()
+        .await
 }
+
+#[cfg(test)]
+mod tests;

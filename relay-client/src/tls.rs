@@ -71,6 +71,12 @@ pub fn explain(error: &std::io::Error) -> String {
     }
 }
 
+/// Whether the other side's certificate is at fault.
+pub fn is_about_certificate(error: &std::io::Error) -> bool {
+    let inner = error.get_ref().and_then(|inner| inner.downcast_ref());
+    matches!(inner, Some(rustls::Error::InvalidCertificate(_)))
+}
+
 fn provider() -> Arc<CryptoProvider> {
     Arc::new(rustls::crypto::ring::default_provider())
 }

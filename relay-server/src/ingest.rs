@@ -96,7 +96,7 @@ async fn keep(relay: &Relay, arrival: Arrival) -> Result<Response<Full<Bytes>>, 
         Some(head) => (head, HeadSource::Recorded),
         None => (normalised::head(&parts)?, HeadSource::Normalised),
     };
-    let url = public_url(&relay.public_url, &parts);
+    let url = || public_url(&relay.public_url, &parts);
     let Checked {
         verdict,
         handshake,

@@ -122,11 +122,11 @@ impl Reception {
         if stream.set_nodelay(true).is_err() {
             return;
         }
-        let Some(mut transport) = self.secured(stream).await else {
-            return;
-        };
-        let first = timeout(limits.first_byte_timeout, FirstBytes::read(&mut transport)).await;
-        let Ok(Ok(Some(first_bytes))) = first else {
+        // Nothing is in hand yet, so there is nothing to finish when the relay stops.
+        let stopping = self.edge.relay().stopping.child_token();
+        let opening = Box::pin(self.open(stream));
+        let Some(Some((transport, first_bytes))) = stopping.run_until_cancelled(opening).await
+        else {
             return;
         };
         let is_http2 = first_bytes.is_http2();
@@ -156,13 +156,21 @@ impl Reception {
         }
     }
 
+    /// The handshake and the first bytes; nothing when they do not come in time.
+    async fn open(&self, stream: TcpStream) -> Option<(Transport, FirstBytes)> {
+        let mut transport = self.secured(stream).await?;
+        let limit = self.edge.relay().config.limits.first_byte_timeout;
+        let first = timeout(limit, FirstBytes::read(&mut transport)).await;
+        let first_bytes = first.ok()?.ok()??;
+        Some((transport, first_bytes))
+    }
+
     async fn secured(&self, stream: TcpStream) -> Option<Transport> {
         let Some(acceptor) = &self.tls else {
             return Some(Transport::Plain(stream));
         };
         let limit = self.edge.relay().config.limits.tls_handshake_timeout;
-        let handshake = Box::pin(timeout(limit, acceptor.accept(stream))).await;
-        let stream = handshake.ok()?.ok()?;
+        let stream = timeout(limit, acceptor.accept(stream)).await.ok()?.ok()?;
         Some(Transport::Tls(Box::new(stream)))
     }
 }
@@ -249,3 +257,6 @@ where
         });
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -145,6 +145,11 @@ fn reachable_url(address: SocketAddr, is_tls: bool) -> String {
 }
 
 impl RunningRelay {
+    #[cfg(test)]
+    pub(crate) const fn relay(&self) -> &Arc<Relay> {
+        &self.relay
+    }
+
     /// The address that it listens on, with the real port.
     pub const fn address(&self) -> SocketAddr {
         self.address
@@ -167,7 +172,7 @@ impl RunningRelay {
 
     /// Stops taking, finishes what is in hand, says goodbye to sessions, commits; 10 s at most.
     pub async fn stop(self) -> Drained {
-        let Self { relay, in_hand, .. } = self;
+        let relay = &self.relay;
         let limit = relay.config.limits.drain;
         relay.stopping.cancel();
         relay.tasks.close();
@@ -177,13 +182,20 @@ impl RunningRelay {
             Drained::default()
         } else {
             Drained {
-                requests: in_hand.count(),
+                requests: self.in_hand.count(),
                 sessions: relay.sessions.count(),
             }
         };
         // Whatever is in the writer's queue is committed, also when its sender was cut off.
         let _ = timeout(COMMIT_TIME, relay.store.close()).await;
         drained
+    }
+}
+
+/// A relay that nobody holds takes nothing more; its tasks end by themselves.
+impl Drop for RunningRelay {
+    fn drop(&mut self) {
+        self.relay.stopping.cancel();
     }
 }
 
@@ -198,7 +210,138 @@ impl From<TlsError> for StartError {
 
 #[cfg(test)]
 mod tests {
+    use std::time::SystemTime;
+
+    use towline_shared::time::Timestamp;
+
     use super::*;
+    use crate::config::TlsFiles;
+    use crate::store::Scope;
+
+    fn config(folder: &tempfile::TempDir) -> Config {
+        let mut config = Config::with_data(folder.path().join("data"));
+        config.listen.set_port(0);
+        config
+    }
+
+    async fn failure(config: Config) -> StartError {
+        let Err(error) = start(config).await else {
+            panic!("the relay must not start");
+        };
+        error
+    }
+
+    #[tokio::test]
+    async fn a_port_in_use_is_named_with_a_hint() {
+        let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let mut config = config(&folder);
+        config.listen = taken.local_addr().unwrap();
+
+        let error = failure(config).await;
+
+        let port = taken.local_addr().unwrap().port();
+        assert_eq!(
+            error.to_string(),
+            format!("could not listen on `127.0.0.1:{port}`")
+        );
+        assert!(error.hint().unwrap().contains("--listen"));
+        assert_eq!(error.exit_code(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_certificate_that_is_none_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let certificate = folder.path().join("cert.pem");
+        std::fs::write(&certificate, "no PEM").unwrap();
+        let mut config = config(&folder);
+        config.tls = Some(TlsFiles {
+            key: certificate.clone(),
+            certificate: certificate.clone(),
+        });
+
+        let error = failure(config).await;
+
+        assert!(
+            error
+                .to_string()
+                .starts_with(&format!("cannot use `{}`", certificate.display())),
+            "{error}"
+        );
+        assert_eq!(error.exit_code(), 13);
+    }
+
+    #[tokio::test]
+    async fn a_data_folder_that_cannot_be_made_is_named_with_a_hint() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut config = config(&folder);
+        std::fs::write(&config.data, "a file").unwrap();
+        config.data.push("below");
+
+        let error = failure(config).await;
+
+        assert!(error.to_string().contains("below"), "{error}");
+        assert!(error.hint().unwrap().contains("--data"));
+    }
+
+    #[tokio::test]
+    async fn the_admin_token_is_made_once_and_is_its_owners_alone() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().unwrap();
+
+        let first = start(config(&folder)).await.unwrap();
+        let file = first.admin_token_file();
+        let token = std::fs::read_to_string(&file).unwrap();
+        let mode = std::fs::metadata(&file).unwrap().permissions().mode();
+        assert_eq!(first.stop().await, Drained::default());
+        let second = start(config(&folder)).await.unwrap();
+
+        assert!(token.starts_with("twl_"));
+        assert_eq!(mode & 0o777, 0o600);
+        assert_eq!(std::fs::read_to_string(&file).unwrap(), token);
+        let authorization = format!("Bearer {}", token.trim_end());
+        let allowed = second
+            .relay()
+            .auth
+            .allow(
+                Some(authorization.as_bytes()),
+                Scope::Admin,
+                Timestamp::from(SystemTime::now()),
+            )
+            .await
+            .unwrap();
+        assert_eq!(allowed.name, "admin");
+    }
+
+    #[tokio::test]
+    async fn an_admin_token_of_another_relay_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let running = start(config(&folder)).await.unwrap();
+        let file = running.admin_token_file();
+        running.stop().await;
+        let other = crate::auth::FreshToken::make();
+        std::fs::write(&file, other.token.expose()).unwrap();
+
+        let error = failure(config(&folder)).await;
+
+        assert!(error.to_string().contains("admin.token"), "{error}");
+        assert!(!error.to_string().contains("twl_"), "{error}");
+        assert!(error.hint().is_some());
+    }
+
+    #[tokio::test]
+    async fn a_start_that_ended_between_file_and_store_is_taken_up() {
+        let folder = tempfile::tempdir().unwrap();
+        let config = config(&folder);
+        std::fs::create_dir_all(&config.data).unwrap();
+        let fresh = crate::auth::FreshToken::make();
+        std::fs::write(admin_token::file(&config.data), fresh.token.expose()).unwrap();
+
+        let running = start(config).await.unwrap();
+
+        let tokens = running.relay().store.tokens().await.unwrap();
+        assert_eq!(tokens.len(), 1);
+    }
 
     #[test]
     fn the_url_of_an_address_can_be_opened_on_this_machine() {

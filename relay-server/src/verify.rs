@@ -31,12 +31,12 @@ pub(crate) struct Checked {
     pub(crate) facts: Facts,
 }
 
-/// Checks a request; `url` is the public URL as the provider knows it. A body in a file is read apart
+/// Checks a request; `url` gives the public URL as the provider knows it. A body in a file is read apart
 /// from the threads that serve connections.
 pub(crate) async fn check(
     live: &Arc<LiveEndpoint>,
     head: &Head,
-    url: String,
+    url: impl FnOnce() -> String,
     body: &Body,
     now: Timestamp,
 ) -> Checked {
@@ -48,12 +48,12 @@ pub(crate) async fn check(
     match body {
         Body::Inline(bytes) => {
             let body = verify::Body::Bytes(bytes);
-            guarded(provider, || apply(live, provider, head, &url, body, now))
+            guarded(provider, || apply(live, provider, head, &url(), body, now))
         }
         Body::File(file) => {
             let (live, provider) = (Arc::clone(live), Arc::clone(provider));
             let (head, file) = (head.clone(), FileBody(file.clone()));
-            let slug = provider.slug().to_owned();
+            let (slug, url) = (provider.slug().to_owned(), url());
             let checking = tokio::task::spawn_blocking(move || {
                 let body = verify::Body::Streamed(&file);
                 guarded(&provider, || {
@@ -91,15 +91,9 @@ fn apply(
         now,
         fetched: &BTreeMap::new(),
     };
-    let handshake = provider.handshake(&request, &settings);
-    let verdict = if secrets.is_empty() {
-        Verdict::Unchecked
-    } else {
-        provider.check(&request, &settings)
-    };
     Checked {
-        verdict,
-        handshake,
+        verdict: provider.check(&request, &settings),
+        handshake: provider.handshake(&request, &settings),
         facts: provider.facts(&request),
     }
 }
@@ -153,5 +147,143 @@ impl StreamedBody for FileBody {
                 count => sink(&buffer[..count]),
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use towline_shared::api::{Ack, OnFailure};
+    use towline_shared::head::Version;
+    use towline_shared::id::EndpointKey;
+    use towline_shared::verify::Unsigned;
+
+    use super::*;
+    use crate::store::{Endpoint, EndpointId, NamedSecret};
+
+    const URL: &str = "https://hooks.example.com/in/k";
+
+    fn now() -> Timestamp {
+        Timestamp::from_millis(1_760_000_000_000)
+    }
+
+    fn endpoint(check: Check, secret: Option<&str>) -> Arc<LiveEndpoint> {
+        let secrets = secret.map(|secret| NamedSecret {
+            name: "live".parse().unwrap(),
+            secret: Secret::new(secret),
+            created_at: now(),
+        });
+        let endpoint = Endpoint {
+            id: EndpointId(1),
+            name: "orders".parse().unwrap(),
+            key: EndpointKey::new([7; 20]),
+            provider: Some("github".to_owned()),
+            own_scheme: None,
+            variant: None,
+            parameters: BTreeMap::new(),
+            ack: Ack::default(),
+            on_failure: OnFailure::Reject,
+            max_body: 1000,
+            created_at: now(),
+            secrets: secrets.into_iter().collect(),
+        };
+        Arc::new(LiveEndpoint { endpoint, check })
+    }
+
+    fn by_github() -> Check {
+        Check::By(Provider::builtin("github").unwrap())
+    }
+
+    /// The head of a request that GitHub signed with the secret.
+    fn signed_by_github(body: &[u8], secret: &str) -> Head {
+        let unsigned = Unsigned {
+            method: "POST",
+            url: URL,
+            fields: &[],
+            body,
+        };
+        let settings = Settings {
+            secrets: &[("live".parse().unwrap(), Secret::new(secret))],
+            parameters: &BTreeMap::new(),
+            variant: None,
+            now: now(),
+            fetched: &BTreeMap::new(),
+        };
+        let provider = Provider::builtin("github").unwrap();
+        let fields = provider.sign(&unsigned, &settings).unwrap();
+        let fields = fields
+            .iter()
+            .map(|(name, value)| (name.as_bytes(), value.as_bytes()));
+        Head::build("POST", b"/in/k", Version::Http11, fields).unwrap()
+    }
+
+    async fn verdict(live: &Arc<LiveEndpoint>, head: &Head, body: &'static [u8]) -> Verdict {
+        let body = Body::Inline(Bytes::from_static(body));
+        check(live, head, || URL.to_owned(), &body, now())
+            .await
+            .verdict
+    }
+
+    #[tokio::test]
+    async fn a_signed_request_is_verified_by_the_name_of_its_secret() {
+        let live = endpoint(by_github(), Some("salt"));
+
+        let verdict = verdict(&live, &signed_by_github(b"body", "salt"), b"body").await;
+
+        let Verdict::Verified(found) = verdict else {
+            panic!("{verdict:?}");
+        };
+        assert_eq!(found.secret, Some("live".parse().unwrap()));
+    }
+
+    #[tokio::test]
+    async fn another_body_or_secret_is_a_mismatch() {
+        let live = endpoint(by_github(), Some("salt"));
+
+        for (head, body) in [
+            (signed_by_github(b"body", "salt"), &b"bodY"[..]),
+            (signed_by_github(b"body", "other"), b"body"),
+        ] {
+            let verdict = verdict(&live, &head, body).await;
+
+            let Verdict::Failed(failure) = verdict else {
+                panic!("{verdict:?}");
+            };
+            assert_eq!(failure.cause, Cause::SignatureMismatch);
+        }
+    }
+
+    #[tokio::test]
+    async fn without_a_provider_or_a_secret_nothing_is_checked() {
+        let head = signed_by_github(b"body", "salt");
+
+        for live in [
+            endpoint(Check::Unchecked, Some("salt")),
+            endpoint(by_github(), None),
+        ] {
+            assert_eq!(verdict(&live, &head, b"body").await, Verdict::Unchecked);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_provider_that_cannot_be_used_fails_every_check() {
+        let live = endpoint(Check::Broken("no such provider".to_owned()), Some("salt"));
+
+        let verdict = verdict(&live, &signed_by_github(b"body", "salt"), b"body").await;
+
+        let Verdict::Failed(failure) = verdict else {
+            panic!("{verdict:?}");
+        };
+        assert_eq!(failure.cause, Cause::ConfigError);
+        assert_eq!(failure.detail, "no such provider");
+    }
+
+    #[test]
+    fn a_panic_in_a_check_is_a_failed_check() {
+        let provider = Provider::builtin("github").unwrap();
+
+        let checked = guarded(&provider, || panic!("a mistake in the engine"));
+
+        assert!(matches!(checked.verdict, Verdict::Failed(_)));
     }
 }

@@ -26,8 +26,9 @@ pub struct Match {
     /// The scheme's id within the provider, when it has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scheme: Option<String>,
-    /// The name of the secret that matched.
-    pub secret: SecretName,
+    /// The name of the secret that matched; none where the provider's own public key did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secret: Option<SecretName>,
 }
 
 /// Why a check failed, for the owner of the endpoint. The sender sees only [`Cause::class`].

@@ -1,6 +1,34 @@
 //! Checks, explains and makes the signatures of providers, each described by one TOML file of `shared/schemes/`.
 //! No IO and no clock: keys fetched from elsewhere come in as [`Settings::fetched`].
 
+mod template;
+mod filters;
+mod json;
+mod url;
+mod encoding;
+mod trouble;
+mod delivery;
+mod evaluate;
+mod condition;
+mod candidates;
+mod digest;
+mod der;
+mod asymmetric;
+mod key_fetch;
+mod jwt;
+mod timestamp;
+mod special;
+mod scheme;
+mod attempt;
+mod check;
+mod diagnose;
+mod handshake;
+mod facts;
+mod sign;
+mod table;
+mod language;
+mod registry;
+
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
@@ -10,6 +38,10 @@ use crate::id::SecretName;
 use crate::secret::Secret;
 use crate::time::Timestamp;
 use crate::verdict::Verdict;
+use delivery::Delivery;
+use handshake::Handshake;
+use scheme::Scheme;
+use template::Template;
 
 /// A request to check.
 #[derive(Clone, Copy)]
@@ -62,7 +94,12 @@ pub struct Settings<'a> {
 /// A provider's schemes, parsed and compiled once.
 #[derive(Debug)]
 pub struct Provider {
-    _private: (),
+    slug: String,
+    name: String,
+    delivery_id: Vec<Template>,
+    event_type: Vec<Template>,
+    schemes: Vec<Scheme>,
+    handshakes: Vec<Handshake>,
 }
 
 /// A scheme file has a mistake.
@@ -95,6 +132,11 @@ pub struct HandshakeReply {
     pub body: Vec<u8>,
     /// Whether the challenge was accepted; a refused one keeps nothing and changes nothing.
     pub is_accepted: bool,
+    /// The secret that the provider hands over with the challenge. Take it only while the endpoint waits
+    /// for one: the request is not signed, and anybody could replace the secret later.
+    pub captured_secret: Option<Secret>,
+    /// A URL of the provider, already checked against its hosts, that must be fetched to confirm.
+    pub confirm_url: Option<String>,
 }
 
 /// A request to make a signature for.
@@ -129,64 +171,80 @@ impl Provider {
     ///
     /// # Errors
     /// Names line and key of the first mistake.
-    pub fn parse(_slug: &str, _toml: &str) -> Result<Self, SchemeError> {
-        todo!()
+    pub fn parse(slug: &str, toml: &str) -> Result<Self, SchemeError> {
+        language::provider(slug, toml)
     }
 
     /// The built-in provider with this slug.
-    pub fn builtin(_slug: &str) -> Option<Arc<Self>> {
-        todo!()
+    pub fn builtin(slug: &str) -> Option<Arc<Self>> {
+        registry::provider(slug)
     }
 
     /// The slugs of all built-in providers, sorted.
     pub fn builtin_slugs() -> impl Iterator<Item = &'static str> {
-        [].into_iter()
+        registry::slugs()
     }
 
     /// The provider's slug.
     pub fn slug(&self) -> &str {
-        todo!()
+        &self.slug
     }
 
     /// The provider's own name, such as `GitHub`.
     pub fn name(&self) -> &str {
-        todo!()
+        &self.name
     }
 
     /// The ids of the provider's schemes, each of which may be asked for as [`Settings::variant`].
     pub fn variants(&self) -> Vec<&str> {
-        todo!()
+        self.schemes
+            .iter()
+            .filter_map(|scheme| scheme.id.as_deref())
+            .collect()
     }
 
     /// Checks a request. Fails closed: what cannot be read, decoded or found is a failed verdict, which
-    /// carries findings that explain it.
-    pub fn check(&self, _request: &Request<'_>, _settings: &Settings<'_>) -> Verdict {
-        todo!()
+    /// carries findings that explain it. Without any secret the verdict is `Unchecked`, unless a scheme
+    /// of the provider works without one.
+    pub fn check(&self, request: &Request<'_>, settings: &Settings<'_>) -> Verdict {
+        self.verdict(&Delivery::new(request, settings))
     }
 
-    /// The answer to the request when it is one of the provider's challenges.
+    /// The answer to the request when it is one of the provider's challenges. A streamed body is none:
+    /// challenges are small.
     pub fn handshake(
         &self,
-        _request: &Request<'_>,
-        _settings: &Settings<'_>,
+        request: &Request<'_>,
+        settings: &Settings<'_>,
     ) -> Option<HandshakeReply> {
-        todo!()
+        match request.body {
+            Body::Streamed(_) => None,
+            Body::Bytes(_) => self.answer(&Delivery::new(request, settings)),
+        }
     }
 
     /// What the provider says of its own delivery.
-    pub fn facts(&self, _request: &Request<'_>) -> Facts {
-        todo!()
+    pub fn facts(&self, request: &Request<'_>) -> Facts {
+        let settings = Settings {
+            secrets: &[],
+            parameters: &BTreeMap::new(),
+            variant: None,
+            now: Timestamp::default(),
+            fetched: &BTreeMap::new(),
+        };
+        self.facts_of(&Delivery::new(request, &settings))
     }
 
-    /// The header fields that make the request valid, in order.
+    /// The header fields that make the request valid, in order. Fields of the same names that the request
+    /// carries already must give way to them.
     ///
     /// # Errors
     /// When the scheme is asymmetric, or a secret or parameter it needs is missing.
     pub fn sign(
         &self,
-        _request: &Unsigned<'_>,
-        _settings: &Settings<'_>,
+        request: &Unsigned<'_>,
+        settings: &Settings<'_>,
     ) -> Result<Vec<(String, String)>, SignError> {
-        todo!()
+        sign::headers(self, request, settings)
     }
 }

@@ -11,10 +11,10 @@ const PRODUCT: [&str; 3] = ["shared/src", "relay-server/src", "relay-client/src"
 
 /// The most lines of code in a file, its unit tests not counted. The aim is 80 to 350 (CONTRIBUTING.md);
 /// what is longer has a second job that wants a file of its own.
-const MAX_CODE_LINES: usize = 450;
+const MAX_CODE_LINES: usize = 520;
 
 /// The most lines of a file with its unit tests.
-const MAX_LINES: usize = 800;
+const MAX_LINES: usize = 1_100;
 
 /// The floors of the relay, lowest first. A module may name modules of its own floor and below.
 const FLOORS: [&[&str]; 4] = [
@@ -275,12 +275,19 @@ struct Source {
 }
 
 impl Source {
-    /// The lines outside comments and before the unit tests.
+    /// The lines outside comments and before the unit tests; none of a file that has unit tests only.
     fn code_lines(&self) -> impl Iterator<Item = &str> {
+        let is_tests_only = self.is_tests_only();
         self.text
             .lines()
-            .take_while(|line| !line.starts_with("#[cfg(test)]"))
+            .take_while(move |line| !is_tests_only && !line.starts_with("#[cfg(test)]"))
             .map(without_comment)
+    }
+
+    /// Whether it is the `tests.rs` of a module, or below its `tests/`.
+    fn is_tests_only(&self) -> bool {
+        let mut parts = self.path.components().skip(2);
+        parts.any(|part| matches!(part.as_os_str().to_str(), Some("tests" | "tests.rs")))
     }
 
     /// The module directly below `src` that the file belongs to.

@@ -7,6 +7,7 @@ pub mod message;
 pub mod sender;
 pub mod app;
 pub mod fault_proxy;
+pub mod wire;
 pub mod api;
 pub mod certificate;
 pub mod seed;

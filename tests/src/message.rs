@@ -219,7 +219,7 @@ pub fn field(head: &[u8], name: &str) -> Option<String> {
 
 /// Where `needle` begins.
 pub fn find(hay: &[u8], needle: &[u8]) -> Option<usize> {
-    hay.windows(needle.len()).position(|part| part == needle)
+    memchr::memmem::find(hay, needle)
 }
 
 fn split_lines(head: &[u8]) -> impl Iterator<Item = &[u8]> {

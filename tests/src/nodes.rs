@@ -118,8 +118,24 @@ pub struct ClientProcess {
 }
 
 impl ClientProcess {
-    /// Starts to listen to `endpoint` as the consumer `laptop` and to deliver to `app`.
+    /// Starts to listen to `endpoint` as the consumer `laptop`, from the beginning, and to deliver to `app`.
     pub fn start(
+        home: &Path,
+        relay: &RelayProcess,
+        endpoint: &str,
+        app: &str,
+        more_arguments: &[&str],
+    ) -> Self {
+        let usual = ["--as", "laptop", "--since", "beginning", "--json"];
+        let more = [&usual[..], more_arguments].concat();
+        Self::start_as(home, relay, endpoint, app, &more)
+    }
+
+    /// Starts to listen to `endpoint` and to deliver to `app`; consumer and start are among the arguments.
+    ///
+    /// # Panics
+    /// When its home cannot be made.
+    pub fn start_as(
         home: &Path,
         relay: &RelayProcess,
         endpoint: &str,
@@ -135,11 +151,6 @@ impl ClientProcess {
             app,
             "--endpoint",
             endpoint,
-            "--as",
-            "laptop",
-            "--since",
-            "beginning",
-            "--json",
             "--relay",
             &relay_url,
             "--token-file",

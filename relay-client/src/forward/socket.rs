@@ -87,6 +87,23 @@ impl AsyncWrite for Socket {
     }
 }
 
+/// There is no connection to the app.
+#[derive(Debug)]
+pub(super) struct NoSocket {
+    pub(super) detail: String,
+    /// Whether the app's certificate is at fault.
+    pub(super) is_untrusted: bool,
+}
+
+impl From<String> for NoSocket {
+    fn from(detail: String) -> Self {
+        Self {
+            detail,
+            is_untrusted: false,
+        }
+    }
+}
+
 /// Makes connections to the target and keeps idle ones.
 pub(super) struct Connector {
     host: String,
@@ -145,7 +162,7 @@ impl Connector {
     }
 
     /// Makes a new connection; there is no time limit in here.
-    pub(super) async fn connect(&self) -> Result<Socket, String> {
+    pub(super) async fn connect(&self) -> Result<Socket, NoSocket> {
         let addresses = self.addresses().await?;
         let stream = tcp::connect_any(&addresses).await.map_err(|error| {
             let shown: Vec<_> = addresses.iter().map(ToString::to_string).collect();
@@ -157,10 +174,11 @@ impl Connector {
         let Some((connector, name)) = &self.tls else {
             return Ok(Socket::Plain(stream));
         };
-        let stream = connector
-            .connect(name.clone(), stream)
-            .await
-            .map_err(|error| format!("TLS with {}: {}", self.host, tls::explain(&error)))?;
+        let stream = connector.connect(name.clone(), stream).await;
+        let stream = stream.map_err(|error| NoSocket {
+            detail: format!("TLS with {}: {}", self.host, tls::explain(&error)),
+            is_untrusted: tls::is_about_certificate(&error),
+        })?;
         Ok(Socket::Tls(Box::new(stream)))
     }
 
@@ -220,7 +238,7 @@ mod tests {
         let port = app.local_addr().unwrap().port();
         drop(app);
 
-        let message = connector.connect().await.unwrap_err();
+        let message = connector.connect().await.unwrap_err().detail;
 
         assert_eq!(
             message,

@@ -79,7 +79,7 @@ async fn deliver(forwarder: &Forwarder, head: &Head, body: &mut Body) -> Tried {
         body,
     };
     forwarder
-        .deliver(call, || Ok::<_, Infallible>(()))
+        .deliver(call, |_| Ok::<_, Infallible>(()))
         .await
         .unwrap()
 }
@@ -426,7 +426,7 @@ async fn nobody_at_the_target_is_refused_and_nothing_counts_as_sent() {
         body: &mut Body::Memory(Bytes::new()),
     };
 
-    let tried = forwarder.deliver(call, || Err("sent")).await.unwrap();
+    let tried = forwarder.deliver(call, |_| Err("sent")).await.unwrap();
 
     assert!(
         matches!(&tried.outcome, Outcome::Refused { detail } if detail.contains("nobody listens")),
@@ -457,7 +457,7 @@ async fn nothing_is_written_when_the_journal_refuses() {
         body: &mut Body::Memory(Bytes::new()),
     };
 
-    let refused = forwarder.deliver(call, || Err("disk full")).await;
+    let refused = forwarder.deliver(call, |_| Err("disk full")).await;
 
     assert_eq!(refused.unwrap_err(), "disk full");
     assert!(app.await.unwrap().is_empty());
@@ -511,6 +511,54 @@ async fn redirects_are_answers() {
         tried.outcome,
         Outcome::Answered { status: 302, .. }
     ));
+}
+
+#[tokio::test]
+async fn a_self_signed_app_is_called_only_with_insecure_and_the_hint_says_so() {
+    let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
+    let key = rustls::pki_types::PrivateKeyDer::Pkcs8(made.signing_key.serialize_der().into());
+    let provider = std::sync::Arc::new(rustls::crypto::ring::default_provider());
+    let config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![made.cert.der().clone()], key)
+        .unwrap();
+    let acceptor = tokio_rustls::TlsAcceptor::from(std::sync::Arc::new(config));
+    let (address, app) = app(|listener| async move {
+        let (refused, _) = listener.accept().await.unwrap();
+        assert!(acceptor.accept(refused).await.is_err());
+        let (stream, _) = listener.accept().await.unwrap();
+        let mut stream = acceptor.accept(stream).await.unwrap();
+        for _ in 0..2 {
+            let mut request = [0; 1024];
+            assert!(stream.read(&mut request).await.unwrap() > 0);
+            stream.write_all(OK).await.unwrap();
+        }
+    })
+    .await;
+    let mut insecure = options(&format!("https://{address}"), LONG);
+    insecure.insecure = true;
+    let insecure = Forwarder::new(insecure).unwrap();
+
+    let refused = post(&format!("https://{address}"), LONG).await;
+    let taken = deliver(&insecure, &head("GET", ""), &mut Body::Memory(Bytes::new())).await;
+    let again = deliver(&insecure, &head("GET", ""), &mut Body::Memory(Bytes::new())).await;
+
+    assert!(
+        matches!(&refused.outcome, Outcome::Refused { detail } if detail.contains("authority")),
+        "{refused:?}"
+    );
+    assert!(refused.hint.is_some_and(|hint| hint.contains("--insecure")));
+    assert!(
+        matches!(taken.outcome, Outcome::Answered { status: 200, .. }),
+        "{taken:?}"
+    );
+    assert!(
+        matches!(again.outcome, Outcome::Answered { status: 200, .. }),
+        "{again:?}"
+    );
+    app.await.unwrap();
 }
 
 #[test]

@@ -44,6 +44,11 @@ pub struct Tried {
 }
 
 impl Tried {
+    /// What came of a call that was never made.
+    pub fn without_call(outcome: Outcome) -> Self {
+        Trial::begin(Duration::ZERO).end(String::new(), outcome)
+    }
+
     /// The call as the report of an attempt.
     pub fn into_report(
         self,

@@ -146,7 +146,8 @@ fn unavailable(refusal: &IngestError) -> Reply {
     );
     Reply {
         response: with_field(response, RETRY_AFTER, retry_after),
-        is_last: true,
+        // A burst must not end every sender's connection as well.
+        is_last: !matches!(refusal, IngestError::Store(StoreError::Busy)),
     }
 }
 
@@ -165,6 +166,122 @@ fn add_fields(response: &mut Response<Full<Bytes>>, fields: &[(String, String)])
         } else {
             response.headers_mut().insert(name.clone(), value);
             set.push(name);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::BodyExt;
+    use towline_shared::time::Timestamp;
+
+    use super::*;
+
+    async fn body(response: Response<Full<Bytes>>) -> String {
+        let bytes = response.into_body().collect().await.unwrap().to_bytes();
+        String::from_utf8(bytes.to_vec()).unwrap()
+    }
+
+    fn id() -> EventId {
+        EventId::new(Timestamp::from_millis(1), [1; 10])
+    }
+
+    #[tokio::test]
+    async fn the_default_answer_is_the_id_as_json() {
+        let response = ack(&Ack::default(), id());
+
+        assert_eq!(response.status(), 200);
+        assert_eq!(response.headers()[CONTENT_TYPE], "application/json");
+        assert_eq!(body(response).await, format!("{{\"id\":\"{}\"}}", id()));
+    }
+
+    #[tokio::test]
+    async fn an_endpoint_chooses_status_fields_and_body() {
+        let chosen = Ack {
+            status: 202,
+            headers: vec![
+                ("Content-Type".to_owned(), "text/xml".to_owned()),
+                ("x-a".to_owned(), "1".to_owned()),
+                ("x-a".to_owned(), "2".to_owned()),
+                ("bad name".to_owned(), "3".to_owned()),
+            ],
+            body: Some("<Response/>".to_owned()),
+        };
+
+        let response = ack(&chosen, id());
+
+        assert_eq!(response.status(), 202);
+        assert_eq!(response.headers()[CONTENT_TYPE], "text/xml");
+        let repeated: Vec<_> = response.headers().get_all("x-a").iter().collect();
+        assert_eq!(repeated, ["1", "2"]);
+        assert_eq!(response.headers().len(), 3);
+        assert_eq!(body(response).await, "<Response/>");
+    }
+
+    #[tokio::test]
+    async fn an_answer_without_content_has_no_body() {
+        let chosen = Ack {
+            status: 204,
+            ..Ack::default()
+        };
+
+        let response = ack(&chosen, id());
+
+        assert!(response.headers().is_empty());
+        assert_eq!(body(response).await, "");
+    }
+
+    #[tokio::test]
+    async fn a_rejection_names_the_class_and_nothing_else() {
+        let response = rejected(CauseClass::Expired);
+
+        assert_eq!(response.status(), 401);
+        let text = body(response).await;
+        assert!(
+            text.contains("urn:towline:problem:signature_expired"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn what_the_store_does_not_keep_is_503_with_retry_after() {
+        for (cause, retry_after) in [
+            (StoreError::Busy, "1"),
+            (StoreError::Closed, "10"),
+            (StoreError::Failed("disk".to_owned()), "10"),
+            (
+                StoreError::Unwritable {
+                    folder: "/d".into(),
+                    detail: "full".to_owned(),
+                },
+                "10",
+            ),
+        ] {
+            let reply = refused(&IngestError::Store(cause));
+
+            assert_eq!(reply.response.status(), 503);
+            assert_eq!(reply.response.headers()[RETRY_AFTER], retry_after);
+        }
+    }
+
+    #[test]
+    fn each_refusal_has_its_status() {
+        for (refusal, status) in [
+            (IngestError::UnknownEndpoint, 404),
+            (IngestError::Head(HeadError::TooLarge), 431),
+            (
+                IngestError::Head(HeadError::Field(FieldError::TooMany)),
+                431,
+            ),
+            (IngestError::Head(HeadError::RequestLine), 400),
+            (IngestError::BodyTooLarge { max: 1 }, 413),
+            (IngestError::Body(PacedBodyError::TooSlow { floor: 1 }), 408),
+            (IngestError::Random, 503),
+        ] {
+            let reply = refused(&refusal);
+
+            assert_eq!(reply.response.status(), status, "{refusal}");
+            assert!(reply.is_last, "{refusal}");
         }
     }
 }

@@ -9,6 +9,10 @@ use super::IngestError;
 use crate::listener::PacedBody;
 use crate::store::{Body, BodyWriter, Store};
 
+/// How much room an announced length gets before its bytes come: enough for nearly all webhooks, and
+/// not so much that announcements alone could fill the memory.
+const MOST_ROOM_AHEAD: usize = 16 * 1024;
+
 /// Reads all of a body. A body that announces too much is refused before any of it is read, so that a
 /// sender that asks with `Expect: 100-continue` gets its refusal instead.
 pub(super) async fn read(
@@ -46,12 +50,10 @@ struct Received {
 
 impl Received {
     fn new(announced: u64) -> Self {
-        let inline = usize::try_from(announced).map_or(INLINE_BODY_BYTES, |announced| {
-            announced.min(INLINE_BODY_BYTES)
-        });
+        let room = usize::try_from(announced).unwrap_or(usize::MAX);
         Self {
             length: 0,
-            inline: BytesMut::with_capacity(inline),
+            inline: BytesMut::with_capacity(room.min(MOST_ROOM_AHEAD)),
             writer: None,
         }
     }

@@ -126,16 +126,17 @@ impl Socket {
         Poll::Ready(())
     }
 
-    fn written(
+    /// Passes on what became of a write or flush, and minds the time while the other side does not read.
+    fn moved<T>(
         &mut self,
-        written: Poll<io::Result<usize>>,
+        moved: Poll<io::Result<T>>,
         context: &mut Context<'_>,
-    ) -> Poll<io::Result<usize>> {
-        if written.is_pending() {
+    ) -> Poll<io::Result<T>> {
+        if moved.is_pending() {
             return self.poll_stalled(context);
         }
         self.write_deadline = None;
-        written
+        moved
     }
 }
 
@@ -168,7 +169,7 @@ impl AsyncWrite for Socket {
     ) -> Poll<io::Result<usize>> {
         let socket = self.get_mut();
         let written = Pin::new(&mut socket.transport).poll_write(context, bytes);
-        socket.written(written, context)
+        socket.moved(written, context)
     }
 
     fn poll_write_vectored(
@@ -178,7 +179,7 @@ impl AsyncWrite for Socket {
     ) -> Poll<io::Result<usize>> {
         let socket = self.get_mut();
         let written = Pin::new(&mut socket.transport).poll_write_vectored(context, slices);
-        socket.written(written, context)
+        socket.moved(written, context)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -188,10 +189,7 @@ impl AsyncWrite for Socket {
     fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let socket = self.get_mut();
         let flushed = Pin::new(&mut socket.transport).poll_flush(context);
-        if flushed.is_pending() {
-            return socket.poll_stalled(context);
-        }
-        flushed
+        socket.moved(flushed, context)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {

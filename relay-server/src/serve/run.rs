@@ -68,7 +68,7 @@ fn greeting(relay: &RunningRelay) -> String {
     let url = relay.public_url();
     format!(
         "listening on   {}\npublic URL     {url}\ndata folder    {}\nadmin token    {}\n\n\
-         Next, on the machine where your app runs:\n  \
+         Next, where your app runs (elsewhere, with a copy of the token file):\n  \
          towline listen 3000 --relay {url} --token-file {}\n",
         relay.address(),
         relay.data().display(),

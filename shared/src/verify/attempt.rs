@@ -1,0 +1,515 @@
+//! Applies one scheme to a request: finds the candidates, makes the message, compares, then checks time and conditions.
+
+use std::borrow::Cow;
+
+use serde_json::value::RawValue;
+
+use super::asymmetric::PublicKey;
+use super::candidates::Candidates;
+use super::delivery::Delivery;
+use super::digest::{Digester, is_equal};
+use super::evaluate::{Evaluation, Value};
+use super::json;
+use super::jwt::IndexedSecret;
+use super::scheme::{Algorithm, KeySource, Method, Scheme, Signed, described_place};
+use super::template::{Source, Template};
+use super::trouble::{Failing, Trouble};
+use super::url::UrlParts;
+use crate::verdict::Cause;
+
+/// Why a scheme does not match.
+#[derive(Debug)]
+pub(super) enum Refusal {
+    /// The request has no signature of this scheme; another scheme may still match.
+    NoSignature,
+    /// It has one that does not hold.
+    Failed(Failing),
+}
+
+impl From<Failing> for Refusal {
+    fn from(failing: Failing) -> Self {
+        Self::Failed(failing)
+    }
+}
+
+impl From<Trouble> for Refusal {
+    fn from(trouble: Trouble) -> Self {
+        Self::Failed(trouble.into_failing())
+    }
+}
+
+impl Scheme {
+    /// Whether the scheme's conditions hold for the request.
+    pub(super) fn applies(&self, delivery: &Delivery<'_>) -> bool {
+        let evaluation = Evaluation::new(delivery);
+        self.when
+            .iter()
+            .all(|condition| condition.holds(&evaluation))
+    }
+
+    /// Whether there is something at the places of the signature.
+    pub(super) fn has_signature(&self, delivery: &Delivery<'_>) -> bool {
+        self.signature_values(&Evaluation::new(delivery)).is_ok()
+    }
+
+    /// Checks the request; tells which secret matched, where the scheme uses one.
+    pub(super) fn attempt(&self, delivery: &Delivery<'_>) -> Result<Option<usize>, Refusal> {
+        let secrets: Vec<IndexedSecret<'_>> = delivery
+            .settings
+            .secrets
+            .iter()
+            .map(|(_, secret)| secret.expose())
+            .enumerate()
+            .filter(|(_, secret)| self.takes_secret(secret))
+            .collect();
+        if secrets.is_empty() && !delivery.settings.secrets.is_empty() && self.needs_secret() {
+            return Err(Refusal::NoSignature);
+        }
+        let signer = match &self.each {
+            None => self.attempt_once(delivery, &secrets, None)?,
+            Some(pointer) => {
+                let found = pointer.find(delivery.json()?).and_then(json::elements);
+                let items = found.filter(|items| !items.is_empty()).ok_or_else(|| {
+                    Failing::new(
+                        Cause::MalformedBody,
+                        format!("the JSON field `{pointer}` is no array with elements"),
+                    )
+                })?;
+                let mut signer = None;
+                for item in items {
+                    signer = self.attempt_once(delivery, &secrets, Some(item))?;
+                }
+                signer
+            }
+        };
+        self.check_requirements(delivery, &secrets)?;
+        Ok(signer)
+    }
+
+    fn attempt_once(
+        &self,
+        delivery: &Delivery<'_>,
+        secrets: &[IndexedSecret<'_>],
+        item: Option<&RawValue>,
+    ) -> Result<Option<usize>, Refusal> {
+        let evaluation = Evaluation {
+            secret: secrets.first().map(|(_, secret)| *secret),
+            item,
+            ..Evaluation::new(delivery)
+        };
+        let values = self.signature_values(&evaluation)?;
+        let signer = match &self.method {
+            Method::Signed(signed) => signed.check(self, &values, &evaluation, secrets)?,
+            Method::Equals(expected) => {
+                self.check_equals(expected, self.only_value(&values)?, &evaluation, secrets)?
+            }
+            Method::Jwt(rule) => rule.check(self.only_value(&values)?, &evaluation, secrets)?,
+        };
+        Ok(signer)
+    }
+
+    /// Every value at the places of the signature; several when a header is repeated.
+    pub(super) fn signature_values<'a>(
+        &self,
+        evaluation: &Evaluation<'a>,
+    ) -> Result<Vec<Cow<'a, [u8]>>, Refusal> {
+        let mut values = Vec::new();
+        for place in &self.places {
+            read_place(place, evaluation, &mut values)?;
+        }
+        if values.is_empty() {
+            return Err(Refusal::NoSignature);
+        }
+        Ok(values)
+    }
+
+    /// The value of a credential, which a request must carry once.
+    fn only_value<'v>(&self, values: &'v [Cow<'_, [u8]>]) -> Result<&'v [u8], Failing> {
+        match values {
+            [value] => Ok(value),
+            _ => Err(Failing::new(
+                Cause::AmbiguousHeader,
+                format!(
+                    "{} is there {} times",
+                    self.described_places(),
+                    values.len()
+                ),
+            )),
+        }
+    }
+
+    /// Compares a credential with what is expected for each secret; all are tried, so that time tells nothing.
+    fn check_equals(
+        &self,
+        expected: &Template,
+        value: &[u8],
+        evaluation: &Evaluation<'_>,
+        secrets: &[IndexedSecret<'_>],
+    ) -> Result<Option<usize>, Failing> {
+        let without_secret = [(None, None)];
+        let own: Vec<_> = secrets
+            .iter()
+            .map(|(index, secret)| (Some(*index), Some(*secret)))
+            .collect();
+        let mut signer = None;
+        for (index, secret) in if own.is_empty() {
+            &without_secret[..]
+        } else {
+            &own
+        } {
+            let evaluation = Evaluation {
+                secret: *secret,
+                ..*evaluation
+            };
+            let want = evaluation.render(expected).map_err(Trouble::into_failing)?;
+            if is_match(value, &want) && signer.is_none() {
+                signer = Some(*index);
+            }
+        }
+        signer.ok_or_else(|| {
+            Failing::new(
+                Cause::TokenMismatch,
+                format!(
+                    "the credential in {} is none of the endpoint's",
+                    self.described_places()
+                ),
+            )
+        })
+    }
+
+    fn check_requirements(
+        &self,
+        delivery: &Delivery<'_>,
+        secrets: &[IndexedSecret<'_>],
+    ) -> Result<(), Failing> {
+        let evaluation = Evaluation {
+            secret: secrets.first().map(|(_, secret)| *secret),
+            ..Evaluation::new(delivery)
+        };
+        for (have, want) in &self.require {
+            let refused = || {
+                Failing::new(
+                    Cause::ConditionFailed,
+                    format!("{} is not what the scheme requires", described_place(have)),
+                )
+            };
+            let want = match evaluation.render(want) {
+                Ok(want) => want,
+                Err(Trouble::Absent(Source::Parameter(_))) => continue,
+                Err(Trouble::Absent(_)) => return Err(refused()),
+                Err(trouble) => return Err(trouble.into_failing()),
+            };
+            match evaluation.render(have) {
+                Ok(have) if is_equal(&have, &want) => {}
+                Ok(_) | Err(Trouble::Absent(_)) => return Err(refused()),
+                Err(trouble) => return Err(trouble.into_failing()),
+            }
+        }
+        Ok(())
+    }
+}
+
+fn read_place<'a>(
+    place: &Template,
+    evaluation: &Evaluation<'a>,
+    values: &mut Vec<Cow<'a, [u8]>>,
+) -> Result<(), Failing> {
+    let malformed = |what: String| Failing::new(Cause::MalformedSignature, what);
+    let Some(expression) = place.bare() else {
+        match evaluation.render(place) {
+            Ok(value) if value.is_empty() => {}
+            Ok(value) => values.push(value),
+            Err(Trouble::Absent(_)) => {}
+            Err(Trouble::Undecodable(what)) => return Err(malformed(what)),
+            Err(Trouble::Fatal(failing)) => return Err(failing),
+        }
+        return Ok(());
+    };
+    let raw_values = match &expression.source {
+        Source::Header(name) => {
+            let headers = evaluation.delivery.header_values(name).into_iter();
+            headers
+                .map(|value| Ok(Value::Bytes(Cow::Borrowed(value))))
+                .collect()
+        }
+        source => vec![evaluation.source(source)],
+    };
+    for raw in raw_values {
+        let is_empty = |value: &Value<'_>| matches!(value, Value::Bytes(bytes) if bytes.is_empty());
+        let filtered = match raw {
+            Ok(value) if is_empty(&value) => continue,
+            Ok(value) => evaluation.filtered(value, expression, &expression.filters),
+            Err(trouble) => Err(trouble),
+        };
+        match filtered {
+            Ok(Value::Bytes(value)) if value.is_empty() => {}
+            Ok(Value::Bytes(value)) => values.push(value),
+            Ok(Value::Container) => {
+                return Err(malformed(format!("{} is not a text", expression.source)));
+            }
+            Err(Trouble::Absent(_)) => {}
+            Err(Trouble::Undecodable(what)) => return Err(malformed(what)),
+            Err(Trouble::Fatal(failing)) => return Err(failing),
+        }
+    }
+    Ok(())
+}
+
+/// An empty expectation matches nothing.
+fn is_match(value: &[u8], want: &[u8]) -> bool {
+    !want.is_empty() && is_equal(value, want)
+}
+
+/// A key that is ready to check signatures.
+enum ReadyKey<'k> {
+    Symmetric(Cow<'k, [u8]>),
+    Public(Box<PublicKey>),
+}
+
+impl Signed {
+    fn check(
+        &self,
+        scheme: &Scheme,
+        values: &[Cow<'_, [u8]>],
+        evaluation: &Evaluation<'_>,
+        secrets: &[IndexedSecret<'_>],
+    ) -> Result<Option<usize>, Failing> {
+        let malformed = |problem: &str| {
+            Failing::new(
+                Cause::MalformedSignature,
+                format!("{} {problem}", scheme.described_places()),
+            )
+        };
+        let values = values.iter().map(|value| &**value);
+        let groups = self.rule.read_all(values, evaluation)?;
+        if groups.is_empty() {
+            return Err(malformed("holds no signature of this scheme"));
+        }
+        self.refuse_answered_challenge(evaluation)?;
+        let mut is_readable = false;
+        let mut failing = None;
+        for group in &groups {
+            let signatures = self.decoded(group);
+            if signatures.is_empty() {
+                continue;
+            }
+            is_readable = true;
+            match self.check_group(group, &signatures, evaluation, secrets) {
+                Ok(signer) => return Ok(signer),
+                Err(GroupFailing::Settled(settled)) => return Err(settled),
+                Err(GroupFailing::Open(why)) => failing = why.or(failing),
+            }
+        }
+        Err(match failing {
+            Some(failing) => failing,
+            None if is_readable => Failing::new(
+                Cause::SignatureMismatch,
+                format!(
+                    "the signature in {} matches no key of the endpoint",
+                    scheme.described_places()
+                ),
+            ),
+            None => malformed(&format!(
+                "holds no {} signature of the right length",
+                self.form()
+            )),
+        })
+    }
+
+    /// The encodings in words.
+    fn form(&self) -> String {
+        let names = self.encodings.iter().map(|encoding| encoding.name());
+        names.collect::<Vec<_>>().join(" or ")
+    }
+
+    fn refuse_answered_challenge(&self, evaluation: &Evaluation<'_>) -> Result<(), Failing> {
+        let Some((template, class)) = &self.reject else {
+            return Ok(());
+        };
+        match evaluation.render(template) {
+            Ok(value) if class.contains(&value) => Err(Failing::new(
+                Cause::RejectedMessage,
+                format!("{} has the form of a challenge", described_place(template)),
+            )),
+            Ok(_) | Err(Trouble::Absent(_)) => Ok(()),
+            Err(trouble) => Err(trouble.into_failing()),
+        }
+    }
+
+    /// The signatures of a group that are readable and have the right length.
+    pub(super) fn decoded(&self, group: &Candidates<'_>) -> Vec<Vec<u8>> {
+        let length = self.algorithm.signature_length();
+        let is_right = |bytes: &Vec<u8>| {
+            !bytes.is_empty() && length.is_none_or(|length| bytes.len() == length)
+        };
+        let decode = |text: &&[u8]| {
+            let mut encodings = self.encodings.iter();
+            encodings.find_map(|encoding| encoding.decode(text).filter(is_right))
+        };
+        group.signatures.iter().filter_map(decode).collect()
+    }
+
+    fn check_group(
+        &self,
+        group: &Candidates<'_>,
+        signatures: &[Vec<u8>],
+        evaluation: &Evaluation<'_>,
+        secrets: &[IndexedSecret<'_>],
+    ) -> Result<Option<usize>, GroupFailing> {
+        let evaluation = Evaluation {
+            signature_parts: &group.parts,
+            ..*evaluation
+        };
+        let mut failing = None;
+        let fetched = [(None, None)];
+        let own: Vec<_> = secrets
+            .iter()
+            .map(|(index, secret)| (Some(*index), Some(*secret)))
+            .collect();
+        let is_fetched = matches!(self.key, KeySource::Fetched(_));
+        for (index, secret) in if is_fetched { &fetched[..] } else { &own } {
+            let evaluation = Evaluation {
+                secret: *secret,
+                ..evaluation
+            };
+            let key = match self.ready_key(&evaluation)? {
+                Ok(key) => key,
+                Err(bad_secret) => {
+                    failing.get_or_insert(bad_secret);
+                    continue;
+                }
+            };
+            match self.check_key(&key, signatures, &evaluation)? {
+                None => {}
+                Some(Ok(())) => return Ok(*index),
+                Some(Err(time)) => failing = Some(time),
+            }
+        }
+        Err(GroupFailing::Open(failing))
+    }
+
+    /// The key, or why the secret cannot be one.
+    fn ready_key<'a>(
+        &self,
+        evaluation: &Evaluation<'a>,
+    ) -> Result<Result<ReadyKey<'a>, Failing>, Failing> {
+        let template = match &self.key {
+            KeySource::Fetched(fetch) => {
+                return fetch
+                    .key(evaluation)
+                    .map(|key| Ok(ReadyKey::Public(Box::new(key))));
+            }
+            KeySource::Secret(template) => template,
+        };
+        let bad_secret = |what: String| Ok(Err(Failing::new(Cause::BadSecret, what)));
+        let bytes = match evaluation.render(template) {
+            Ok(bytes) if bytes.is_empty() => return bad_secret("a secret is empty".to_owned()),
+            Ok(bytes) => bytes,
+            Err(Trouble::Undecodable(what)) => return bad_secret(what),
+            Err(trouble) => return Err(trouble.into_failing()),
+        };
+        if !matches!(self.algorithm, Algorithm::PublicKey(_)) {
+            return Ok(Ok(ReadyKey::Symmetric(bytes)));
+        }
+        match PublicKey::from_der(&bytes) {
+            Some(key) => Ok(Ok(ReadyKey::Public(Box::new(key)))),
+            None => bad_secret("a secret is no public key of a supported kind".to_owned()),
+        }
+    }
+
+    /// `None` when no signature is this key's; else whether the time is right.
+    fn check_key(
+        &self,
+        key: &ReadyKey<'_>,
+        signatures: &[Vec<u8>],
+        evaluation: &Evaluation<'_>,
+    ) -> Result<Option<Result<(), Failing>>, Failing> {
+        let mut time_failing = None;
+        for url in self.url_variants(evaluation.delivery) {
+            for message in &self.messages {
+                let evaluation = Evaluation {
+                    url: Some(&url),
+                    ..*evaluation
+                };
+                if !self.matches(key, message, signatures, &evaluation)? {
+                    continue;
+                }
+                let Some(rule) = &self.timestamp else {
+                    return Ok(Some(Ok(())));
+                };
+                match rule.check(&evaluation, evaluation.delivery.settings.now) {
+                    Ok(()) => return Ok(Some(Ok(()))),
+                    Err(failing) => time_failing = Some(Err(failing)),
+                }
+            }
+        }
+        Ok(time_failing)
+    }
+
+    fn matches(
+        &self,
+        key: &ReadyKey<'_>,
+        message: &Template,
+        signatures: &[Vec<u8>],
+        evaluation: &Evaluation<'_>,
+    ) -> Result<bool, Failing> {
+        let digester = match (self.algorithm, key) {
+            (Algorithm::Hmac(hash), ReadyKey::Symmetric(key)) => hash.begin_hmac(key),
+            (Algorithm::Hash(hash), ReadyKey::Symmetric(_)) => hash.begin(),
+            (Algorithm::PublicKey(algorithm), ReadyKey::Public(key)) => {
+                let message = evaluation.render(message).map_err(Trouble::into_failing)?;
+                let mut signatures = signatures.iter();
+                return Ok(signatures.any(|signature| key.verifies(algorithm, &message, signature)));
+            }
+            _ => return Ok(false),
+        };
+        let expected = digest_of(digester, message, evaluation)?;
+        // Every candidate is compared, so that time does not tell which one came close.
+        let hits = signatures
+            .iter()
+            .filter(|signature| is_equal(&expected, signature))
+            .count();
+        Ok(hits > 0)
+    }
+
+    /// The public URL in the forms that the provider may have signed.
+    pub(super) fn url_variants<'a>(&self, delivery: &Delivery<'a>) -> Vec<Cow<'a, str>> {
+        let url = delivery.request.url;
+        let mut variants = vec![Cow::Borrowed(url)];
+        if self.tries_url_ports {
+            let parts = UrlParts::split(url);
+            let default_port = if parts.scheme == "https" { "443" } else { "80" };
+            let port = parts.port().unwrap_or(default_port);
+            let host = parts.host();
+            variants.push(parts.with_authority(&host).into());
+            variants.push(parts.with_authority(&format!("{host}:{port}")).into());
+        }
+        variants
+    }
+}
+
+/// The digest of a message, which is not held in memory for it.
+pub(super) fn digest_of(
+    mut digester: Digester,
+    message: &Template,
+    evaluation: &Evaluation<'_>,
+) -> Result<Vec<u8>, Failing> {
+    evaluation
+        .feed(message, &mut |piece| digester.update(piece))
+        .map_err(Trouble::into_failing)?;
+    Ok(digester.finish())
+}
+
+/// Why a group of candidates does not match.
+enum GroupFailing {
+    /// The check is over.
+    Settled(Failing),
+    /// Another group may still match; what stood in the way here, when it was more than the signature.
+    Open(Option<Failing>),
+}
+
+impl From<Failing> for GroupFailing {
+    fn from(failing: Failing) -> Self {
+        Self::Settled(failing)
+    }
+}

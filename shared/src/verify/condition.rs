@@ -1,0 +1,69 @@
+//! The conditions of `when`: `source`, `source=value`, `!source`, and a few about the body's form.
+
+use super::evaluate::{Evaluation, Value};
+use super::json;
+use super::template::Source;
+
+/// One condition.
+#[derive(Debug)]
+pub(super) struct Condition {
+    pub(super) is_negated: bool,
+    pub(super) test: Test,
+}
+
+/// What a condition asks.
+#[derive(Debug)]
+pub(super) enum Test {
+    /// `source`: it is there and not empty.
+    Present(Source),
+    /// `source=value`
+    Equals(Source, String),
+    /// `is_form`
+    IsForm,
+    /// `form_or_empty`
+    IsFormOrEmpty,
+    /// `json_only:KEY`: the body is an object of this one key with a text.
+    JsonOnly(String),
+}
+
+impl Condition {
+    /// Compiles a condition.
+    pub(super) fn parse(text: &str) -> Result<Self, String> {
+        let (text, is_negated) = match text.strip_prefix('!') {
+            Some(rest) => (rest, true),
+            None => (text, false),
+        };
+        let test = match text {
+            "is_form" => Test::IsForm,
+            "form_or_empty" => Test::IsFormOrEmpty,
+            _ => match (text.strip_prefix("json_only:"), text.split_once('=')) {
+                (Some(key), _) => Test::JsonOnly(key.to_owned()),
+                (None, Some((name, value))) => Test::Equals(Source::parse(name)?, value.to_owned()),
+                (None, None) => Test::Present(Source::parse(text)?),
+            },
+        };
+        Ok(Self { is_negated, test })
+    }
+
+    /// Whether the condition holds; what is absent, ambiguous or unreadable fails the bare test.
+    pub(super) fn holds(&self, evaluation: &Evaluation<'_>) -> bool {
+        let delivery = evaluation.delivery;
+        let bare = match &self.test {
+            Test::IsForm => delivery.is_form(),
+            Test::IsFormOrEmpty => delivery.is_form() || delivery.has_empty_body(),
+            Test::JsonOnly(key) => delivery
+                .json()
+                .is_ok_and(|document| json::is_object_of_one_text(document, key)),
+            Test::Present(source) => match evaluation.source(source) {
+                Ok(Value::Bytes(bytes)) => !bytes.is_empty(),
+                Ok(Value::Container) => true,
+                Err(_) => false,
+            },
+            Test::Equals(source, value) => match evaluation.source(source) {
+                Ok(Value::Bytes(bytes)) => *bytes == *value.as_bytes(),
+                Ok(Value::Container) | Err(_) => false,
+            },
+        };
+        bare != self.is_negated
+    }
+}

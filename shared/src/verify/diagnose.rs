@@ -1,0 +1,117 @@
+//! Explains a failed check, most likely reason first (DESIGN.md §10). Looks only at what the endpoint's own
+//! settings hold, with a bounded number of MACs, and never tells a secret or an expected signature.
+
+mod form;
+mod search;
+mod variants;
+
+use super::Provider;
+use super::delivery::Delivery;
+use super::trouble::Failing;
+use crate::verdict::{Cause, Finding};
+use search::Search;
+
+/// The longest body for which other explanations are tried.
+pub(super) const MAX_BODY_BYTES: u64 = 256 * 1024;
+
+/// The most MACs that one diagnosis computes, so that a flood of bad requests is no attack.
+pub(super) const MAX_MACS: u32 = 64;
+
+/// What a closer look at a failed check turns up.
+pub(super) fn findings(
+    provider: &Provider,
+    delivery: &Delivery<'_>,
+    failing: &Failing,
+) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    match failing.cause {
+        Cause::MissingSignature => findings.extend(absence(provider, delivery)),
+        Cause::MissingHeader => findings.push(finding(
+            "header_missing",
+            failing.detail.clone(),
+            "look whether a proxy before the relay removes it, or whether the provider sends it only in another mode",
+        )),
+        Cause::AmbiguousHeader | Cause::AmbiguousQuery | Cause::AmbiguousForm => {
+            findings.push(finding(
+                "repeated",
+                failing.detail.clone(),
+                "look whether a proxy before the relay adds it a second time",
+            ));
+        }
+        Cause::MalformedSignature => findings.extend(form::describe(provider, delivery)),
+        Cause::TimestampExpired | Cause::TimestampFuture => findings.push(clock_skew(failing)),
+        _ => {}
+    }
+    let may_match_otherwise = matches!(
+        failing.cause,
+        Cause::MissingSignature
+            | Cause::MalformedSignature
+            | Cause::SignatureMismatch
+            | Cause::TokenMismatch
+            | Cause::BadSecret
+    );
+    if !may_match_otherwise || delivery.settings.secrets.is_empty() {
+        return findings;
+    }
+    if delivery.body_length() > MAX_BODY_BYTES {
+        findings.push(finding(
+            "body_too_long",
+            format!("other explanations were not tried, because the body has more than {MAX_BODY_BYTES} bytes"),
+            "send a smaller event of the same kind to learn more",
+        ));
+        return findings;
+    }
+    findings.extend(Search::new(provider, delivery).run());
+    findings
+}
+
+fn finding(code: &str, sentence: impl Into<String>, hint: impl Into<String>) -> Finding {
+    Finding {
+        code: code.to_owned(),
+        sentence: sentence.into(),
+        hint: hint.into(),
+    }
+}
+
+/// The time is checked after the signature, so that the rest of the request is known to be right.
+fn clock_skew(failing: &Failing) -> Finding {
+    finding(
+        "clock_skew",
+        format!("the signature matches, but {}", failing.detail),
+        "compare the relay's clock with the real time; a delivery that was kept back or replayed must be signed again",
+    )
+}
+
+/// A signature of a scheme that the endpoint does not allow, or no signature at all.
+fn absence(provider: &Provider, delivery: &Delivery<'_>) -> Option<Finding> {
+    let variant = delivery.settings.variant;
+    let excluded = provider.schemes.iter().find(|scheme| {
+        variant.is_some() && scheme.id.as_deref() != variant && scheme.has_signature(delivery)
+    });
+    if let Some(scheme) = excluded {
+        let id = scheme.id.as_deref().unwrap_or("without a name");
+        return Some(finding(
+            "variant_excluded",
+            format!(
+                "the request is signed by the scheme `{id}`, but the endpoint allows only `{}`",
+                variant.unwrap_or_default()
+            ),
+            "allow that scheme at the endpoint, or change it at the provider",
+        ));
+    }
+    let near = provider
+        .schemes
+        .iter()
+        .find(|scheme| scheme.has_signature(delivery))?;
+    Some(finding(
+        "condition_not_met",
+        format!(
+            "there is a signature in {}, but the conditions of its scheme do not hold",
+            near.described_places()
+        ),
+        "look at the content type, the query and the endpoint's parameters, which choose the scheme",
+    ))
+}
+
+#[cfg(test)]
+mod tests;

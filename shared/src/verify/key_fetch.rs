@@ -1,0 +1,159 @@
+//! Keys that the provider publishes: which one a request asks for, and whether its place may be trusted.
+//! Fetching and caching them is left to the caller, who passes them in with the settings.
+
+use super::asymmetric::PublicKey;
+use super::evaluate::Evaluation;
+use super::template::Template;
+use super::trouble::{Failing, Trouble};
+use super::url::UrlParts;
+use crate::verdict::Cause;
+
+/// How a scheme names its key.
+#[derive(Debug)]
+pub(super) enum KeyFetch {
+    /// By its URL, whose host must be one of the provider's.
+    Url { url: Template, pin: HostPin },
+    /// By an id, for an API that needs credentials.
+    Id(Template),
+    /// By the `kid` in the header of a JSON Web Token.
+    JwtKeyId,
+}
+
+/// The URLs that belong to a provider.
+#[derive(Debug)]
+pub(super) struct HostPin {
+    /// Host names in which `*` stands for one label or a part of it.
+    pub(super) hosts: Vec<String>,
+    /// What the path must end with.
+    pub(super) path_suffix: Option<String>,
+}
+
+impl HostPin {
+    /// Whether a URL is HTTPS on its default port, at one of the hosts.
+    pub(super) fn allows(&self, url: &str) -> bool {
+        let parts = UrlParts::split(url);
+        let has_right_suffix = self
+            .path_suffix
+            .as_ref()
+            .is_none_or(|suffix| parts.path.ends_with(suffix.as_str()));
+        let host = parts.host();
+        parts.scheme.eq_ignore_ascii_case("https")
+            && matches!(parts.port(), None | Some("443"))
+            && !parts.has_user()
+            && has_right_suffix
+            && self
+                .hosts
+                .iter()
+                .any(|pattern| matches_pattern(pattern, &host))
+    }
+}
+
+/// Whether a host name fits; `*` stands for one or more letters, digits and dashes.
+fn matches_pattern(pattern: &str, host: &str) -> bool {
+    let Some((start, rest)) = pattern.split_once('*') else {
+        return pattern == host;
+    };
+    let Some(after_start) = host.strip_prefix(start) else {
+        return false;
+    };
+    let longest = after_start
+        .bytes()
+        .take_while(|byte| byte.is_ascii_alphanumeric() || *byte == b'-')
+        .count();
+    (1..=longest).any(|length| matches_pattern(rest, &after_start[length..]))
+}
+
+impl KeyFetch {
+    /// The URL or id of the key that the request asks for; `None` for one that a token names itself.
+    pub(super) fn wanted(&self, evaluation: &Evaluation<'_>) -> Result<Option<String>, Failing> {
+        match self {
+            Self::JwtKeyId => Ok(None),
+            Self::Id(id) => {
+                let id = evaluation.render_text(id).map_err(unreadable)?;
+                Ok(Some(id))
+            }
+            Self::Url { url, pin } => {
+                let url = evaluation.render_text(url).map_err(unreadable)?;
+                if pin.allows(&url) {
+                    Ok(Some(url))
+                } else {
+                    Err(Failing::new(
+                        Cause::KeyUrlRejected,
+                        "the URL of the key is not HTTPS at one of the provider's hosts",
+                    ))
+                }
+            }
+        }
+    }
+
+    /// The key that the request asks for, out of those that were fetched.
+    pub(super) fn key(&self, evaluation: &Evaluation<'_>) -> Result<PublicKey, Failing> {
+        let wanted = self.wanted(evaluation)?.unwrap_or_default();
+        fetched_key(evaluation, &wanted)
+    }
+}
+
+/// A fetched key by its URL or id.
+pub(super) fn fetched_key(evaluation: &Evaluation<'_>, name: &str) -> Result<PublicKey, Failing> {
+    let material = evaluation
+        .delivery
+        .settings
+        .fetched
+        .get(name)
+        .ok_or_else(|| {
+            Failing::new(
+                Cause::KeyUnavailable,
+                format!(
+                    "the provider's key `{}` was not fetched",
+                    name.escape_debug()
+                ),
+            )
+        })?;
+    PublicKey::from_text(material.as_bytes()).ok_or_else(|| {
+        Failing::new(
+            Cause::KeyUnavailable,
+            format!(
+                "the provider's key `{}` cannot be read",
+                name.escape_debug()
+            ),
+        )
+    })
+}
+
+fn unreadable(trouble: Trouble) -> Failing {
+    match trouble {
+        Trouble::Undecodable(what) => Failing::new(Cause::MalformedSignature, what),
+        other => other.into_failing(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_providers_own_https_urls_are_allowed() {
+        let pin = HostPin {
+            hosts: vec!["sns.*.amazonaws.com".to_owned()],
+            path_suffix: Some(".pem".to_owned()),
+        };
+
+        assert!(pin.allows("https://sns.us-east-1.amazonaws.com/a.pem"));
+        assert!(pin.allows("https://SNS.us-east-1.amazonaws.com:443/a.pem"));
+        for url in [
+            "http://sns.us-east-1.amazonaws.com/a.pem",
+            "https://sns.us-east-1.amazonaws.com/a.txt",
+            "https://sns.us-east-1.amazonaws.com:8443/a.pem",
+            "https://u@sns.us-east-1.amazonaws.com/a.pem",
+            "https://evil.com/sns.us-east-1.amazonaws.com/a.pem",
+            "https://sns.evil.com/.amazonaws.com/a.pem",
+            "https://sns.a.b.amazonaws.com/a.pem",
+            "https://sns..amazonaws.com/a.pem",
+            "https://sns.us-east-1.amazonaws.com.evil.com/a.pem",
+            "https://evil.com#sns.us-east-1.amazonaws.com/a.pem",
+            "https://evil.com\\sns.us-east-1.amazonaws.com/a.pem",
+        ] {
+            assert!(!pin.allows(url), "{url}");
+        }
+    }
+}

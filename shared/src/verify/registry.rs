@@ -1,0 +1,77 @@
+//! The built-in providers: one scheme file each, embedded, compiled when first asked for.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, LazyLock, OnceLock};
+
+use super::Provider;
+
+/// Embeds `shared/schemes/NAME.toml` for each name.
+macro_rules! embedded {
+    ($($slug:literal),* $(,)?) => {
+        &[$(($slug, include_str!(concat!("../../schemes/", $slug, ".toml")))),*]
+    };
+}
+
+/// The scheme files by slug, sorted; a test compares the list with the folder.
+const FILES: &[(&str, &str)] = embedded![
+    "benji",
+    "extole",
+    "github",
+    "slack",
+    "standard_webhooks",
+    "stripe",
+];
+
+static COMPILED: LazyLock<BTreeMap<&str, OnceLock<Arc<Provider>>>> = LazyLock::new(|| {
+    FILES
+        .iter()
+        .map(|(slug, _)| (*slug, OnceLock::new()))
+        .collect()
+});
+
+/// The provider with this slug.
+pub(super) fn provider(slug: &str) -> Option<Arc<Provider>> {
+    let cell = COMPILED.get(slug)?;
+    let compile = || {
+        let text = file(slug).expect("every cell has its file");
+        Arc::new(Provider::parse(slug, text).expect("a test compiles every embedded file"))
+    };
+    Some(Arc::clone(cell.get_or_init(compile)))
+}
+
+/// The scheme file of a provider.
+pub(super) fn file(slug: &str) -> Option<&'static str> {
+    let index = FILES.binary_search_by_key(&slug, |(name, _)| name).ok()?;
+    Some(FILES[index].1)
+}
+
+/// All slugs, sorted.
+pub(super) fn slugs() -> impl Iterator<Item = &'static str> {
+    FILES.iter().map(|(slug, _)| *slug)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_list_names_exactly_the_files_of_the_folder() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/schemes");
+        let mut names: Vec<String> = std::fs::read_dir(folder)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        names.sort();
+
+        let listed: Vec<String> = slugs().map(|slug| format!("{slug}.toml")).collect();
+
+        assert_eq!(listed, names);
+    }
+
+    #[test]
+    fn every_embedded_file_compiles() {
+        for slug in slugs() {
+            assert_eq!(provider(slug).unwrap().slug(), slug);
+        }
+    }
+}

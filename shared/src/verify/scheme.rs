@@ -1,0 +1,203 @@
+//! A compiled scheme: one way in which a provider signs. `language` builds it, `attempt` applies it.
+
+use super::asymmetric::SignatureAlgorithm;
+use super::candidates::CandidateRule;
+use super::condition::Condition;
+use super::digest::Hash;
+use super::encoding::Encoding;
+use super::json::Pointer;
+use super::jwt::JwtRule;
+use super::key_fetch::KeyFetch;
+use super::template::{Source, Template};
+use super::timestamp::TimestampRule;
+
+/// One way in which a provider signs.
+#[derive(Debug)]
+pub(super) struct Scheme {
+    /// Its name within the provider.
+    pub(super) id: Option<String>,
+    /// It applies only when all of these hold.
+    pub(super) when: Vec<Condition>,
+    /// Only secrets that begin with this are its own.
+    pub(super) secret_prefix: Option<String>,
+    /// Secrets that begin with this are not its own.
+    pub(super) not_secret_prefix: Option<String>,
+    /// The places of the signature.
+    pub(super) places: Vec<Template>,
+    /// Whether a match covers the whole body.
+    pub(super) covers_body: bool,
+    /// An array in the body, each element of which has its own signature.
+    pub(super) each: Option<Pointer>,
+    /// Equalities that must hold besides the signature.
+    pub(super) require: Vec<(Template, Template)>,
+    /// How the signature is made.
+    pub(super) method: Method,
+}
+
+/// How a signature is made.
+#[derive(Debug)]
+pub(super) enum Method {
+    /// Over a message, with a key.
+    Signed(Box<Signed>),
+    /// The value itself is the credential.
+    Equals(Template),
+    /// A JSON Web Token with claims about the request.
+    Jwt(Box<JwtRule>),
+}
+
+/// A signature over a message.
+#[derive(Debug)]
+pub(super) struct Signed {
+    pub(super) algorithm: Algorithm,
+    pub(super) key: KeySource,
+    pub(super) rule: CandidateRule,
+    pub(super) encodings: Vec<Encoding>,
+    /// The message; several mean that any may be the signed one.
+    pub(super) messages: Vec<Template>,
+    pub(super) timestamp: Option<TimestampRule>,
+    /// A value that is never signed by a delivery, because a challenge's answer is.
+    pub(super) reject: Option<(Template, TokenClass)>,
+    /// Whether the URL counts as written, without port and with its default port.
+    pub(super) tries_url_ports: bool,
+}
+
+/// The algorithm of a signature over a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Algorithm {
+    Hmac(Hash),
+    /// A plain hash of a message that contains the secret.
+    Hash(Hash),
+    PublicKey(SignatureAlgorithm),
+}
+
+/// Where the key comes from.
+#[derive(Debug)]
+pub(super) enum KeySource {
+    /// Made from a secret of the endpoint.
+    Secret(Template),
+    /// Fetched from the provider.
+    Fetched(KeyFetch),
+}
+
+/// A set of texts that cannot be mistaken for a signed body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum TokenClass {
+    /// 1 to 256 of letters, digits and `._~+/=-`.
+    Token,
+    /// 20 to 32 lower-case hex digits.
+    Hex20To32,
+}
+
+impl TokenClass {
+    /// The class by its name in the scheme language.
+    pub(super) fn parse(name: &str) -> Option<Self> {
+        match name {
+            "token" => Some(Self::Token),
+            "hex20_32" => Some(Self::Hex20To32),
+            _ => None,
+        }
+    }
+
+    /// Whether the text belongs to the class.
+    pub(super) fn contains(self, text: &[u8]) -> bool {
+        match self {
+            Self::Token => {
+                (1..=256).contains(&text.len())
+                    && text
+                        .iter()
+                        .all(|byte| byte.is_ascii_alphanumeric() || b"._~+/=-".contains(byte))
+            }
+            Self::Hex20To32 => {
+                (20..=32).contains(&text.len())
+                    && text
+                        .iter()
+                        .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+            }
+        }
+    }
+}
+
+impl Algorithm {
+    /// The length of a signature, where it is the same for all.
+    pub(super) const fn signature_length(self) -> Option<usize> {
+        match self {
+            Self::Hmac(hash) | Self::Hash(hash) => Some(hash.length()),
+            Self::PublicKey(SignatureAlgorithm::Ed25519) => Some(64),
+            Self::PublicKey(_) => None,
+        }
+    }
+}
+
+impl Scheme {
+    /// Whether nothing can match without a secret of the endpoint.
+    pub(super) fn needs_secret(&self) -> bool {
+        match &self.method {
+            Method::Signed(signed) => matches!(signed.key, KeySource::Secret(_)),
+            Method::Equals(expected) => mentions_secret(expected),
+            Method::Jwt(rule) => rule.key_fetch.is_none(),
+        }
+    }
+
+    /// Whether a secret is one of this scheme's own.
+    pub(super) fn takes_secret(&self, secret: &[u8]) -> bool {
+        let starts_with = |prefix: &String| secret.starts_with(prefix.as_bytes());
+        self.secret_prefix.as_ref().is_none_or(starts_with)
+            && !self.not_secret_prefix.as_ref().is_some_and(starts_with)
+    }
+
+    /// Whether another scheme reads the same places.
+    pub(super) fn has_places_of(&self, other: &Self) -> bool {
+        let texts = |scheme: &'_ Self| -> Vec<String> {
+            scheme
+                .places
+                .iter()
+                .map(|place| place.text.clone())
+                .collect()
+        };
+        texts(self) == texts(other)
+    }
+
+    /// The places of the signature in words.
+    pub(super) fn described_places(&self) -> String {
+        let places = self.places.iter().map(described_place);
+        places.collect::<Vec<_>>().join(" or ")
+    }
+}
+
+/// A place of a signature in words.
+pub(super) fn described_place(place: &Template) -> String {
+    match place.bare() {
+        Some(expression) => expression.source.to_string(),
+        None => format!("`{}`", place.text),
+    }
+}
+
+fn mentions_secret(template: &Template) -> bool {
+    let mut expressions = template.expressions().into_iter();
+    expressions.any(|expression| expression.source == Source::Secret)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_is_no_signed_text_of_any_provider() {
+        let longest = "a".repeat(256);
+        assert!(TokenClass::Token.contains(longest.as_bytes()));
+        assert!(TokenClass::Token.contains(b"aZ09._~+/=-"));
+        for other in ["", "v0:1:x", "{}", "a b", "é", &"a".repeat(257)] {
+            assert!(!TokenClass::Token.contains(other.as_bytes()), "{other}");
+        }
+    }
+
+    #[test]
+    fn a_hex_challenge_has_20_to_32_lower_case_digits() {
+        for (length, is_member) in [(19, false), (20, true), (32, true), (33, false)] {
+            let text = "a".repeat(length);
+            assert_eq!(TokenClass::Hex20To32.contains(text.as_bytes()), is_member);
+        }
+        assert!(!TokenClass::Hex20To32.contains("A".repeat(20).as_bytes()));
+        assert!(!TokenClass::Hex20To32.contains("g".repeat(20).as_bytes()));
+    }
+}

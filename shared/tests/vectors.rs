@@ -1,0 +1,259 @@
+//! Runs every test vector of `tests/vectors/`, one file a provider, against the built-in schemes.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+
+use serde::Deserialize;
+use serde_json::Value;
+use towline_shared::head::{Head, Version};
+use towline_shared::id::SecretName;
+use towline_shared::secret::Secret;
+use towline_shared::time::Timestamp;
+use towline_shared::verdict::Verdict;
+use towline_shared::verify::{Body, Provider, Request, Settings, StreamedBody};
+
+#[test]
+fn every_vector_gets_its_verdict_and_reason() {
+    let mut count = 0;
+    let mut failures = Vec::new();
+    for case in cases() {
+        count += 1;
+        if let Err(problem) = case.run(|body| Body::Bytes(body)) {
+            failures.push(format!("{}/{}: {problem}", case.provider, case.name));
+        }
+    }
+
+    assert!(count > 0);
+    assert!(
+        failures.is_empty(),
+        "{} of {count}:\n{}",
+        failures.len(),
+        failures.join("\n")
+    );
+}
+
+#[test]
+fn a_streamed_body_gets_the_same_verdict() {
+    let mut failures = Vec::new();
+    for case in cases().filter(|case| case.expect.is_some()) {
+        let pieces = Pieces(case.body());
+        if let Err(problem) = case.run(|_| Body::Streamed(&pieces)) {
+            failures.push(format!("{}/{}: {problem}", case.provider, case.name));
+        }
+    }
+
+    assert!(failures.is_empty(), "{}", failures.join("\n"));
+}
+
+#[test]
+fn every_provider_has_vectors_and_every_vector_a_provider() {
+    let with_vectors: BTreeSet<String> = cases().map(|case| case.provider).collect();
+    let providers: BTreeSet<String> = Provider::builtin_slugs().map(str::to_owned).collect();
+
+    assert_eq!(with_vectors, providers);
+}
+
+#[derive(Deserialize)]
+struct Case {
+    name: String,
+    provider: String,
+    variant: Option<String>,
+    secrets: Vec<String>,
+    #[serde(default)]
+    params: BTreeMap<String, Value>,
+    #[serde(default)]
+    fetched: BTreeMap<String, Value>,
+    now: u64,
+    request: CaseRequest,
+    expect: Option<Expected>,
+    expect_response: Option<ExpectedResponse>,
+}
+
+#[derive(Deserialize)]
+struct CaseRequest {
+    method: String,
+    url: String,
+    headers: Vec<(String, String)>,
+    body_base64: String,
+}
+
+#[derive(Deserialize)]
+struct Expected {
+    verdict: String,
+    reason: String,
+}
+
+#[derive(Deserialize)]
+struct ExpectedResponse {
+    status: u16,
+    #[serde(default)]
+    headers: BTreeMap<String, String>,
+    #[serde(default)]
+    body: String,
+    body_compare: Option<String>,
+    captured_secret: Option<String>,
+    action_get: Option<String>,
+}
+
+fn cases() -> impl Iterator<Item = Case> {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/vectors");
+    let mut paths: Vec<_> = std::fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
+    paths.sort();
+    paths.into_iter().flat_map(|path| {
+        let text = std::fs::read(&path).unwrap();
+        serde_json::from_slice::<Vec<Case>>(&text).unwrap()
+    })
+}
+
+impl Case {
+    fn run<'b>(&self, body: impl FnOnce(&'b [u8]) -> Body<'b>) -> Result<(), String> {
+        let bytes = self.body().leak();
+        let head = self.head();
+        let secrets: Vec<_> = self
+            .secrets
+            .iter()
+            .enumerate()
+            .map(|(index, secret)| {
+                let name: SecretName = format!("secret{index}").parse().unwrap();
+                (name, Secret::new(secret.as_bytes()))
+            })
+            .collect();
+        let parameters = texts(&self.params);
+        let fetched = texts(&self.fetched);
+        let settings = Settings {
+            secrets: &secrets,
+            parameters: &parameters,
+            variant: self.variant.as_deref(),
+            now: Timestamp::from_millis(self.now * 1000),
+            fetched: &fetched,
+        };
+        let request = Request {
+            head: &head,
+            url: &self.request.url,
+            body: body(bytes),
+        };
+        let provider = Provider::builtin(&self.provider).ok_or("no such provider")?;
+        match (&self.expect, &self.expect_response) {
+            (Some(expected), _) => expected.compare(&provider.check(&request, &settings)),
+            (None, Some(expected)) => expected.compare(&provider, &request, &settings),
+            (None, None) => Err("expects nothing".to_owned()),
+        }
+    }
+
+    fn body(&self) -> Vec<u8> {
+        data_encoding::BASE64
+            .decode(self.request.body_base64.as_bytes())
+            .unwrap()
+    }
+
+    fn head(&self) -> Head {
+        let fields = self
+            .request
+            .headers
+            .iter()
+            .map(|(name, value)| (name.as_bytes(), value.as_bytes()));
+        Head::build(&self.request.method, b"/in/key", Version::Http11, fields).unwrap()
+    }
+}
+
+impl Expected {
+    fn compare(&self, verdict: &Verdict) -> Result<(), String> {
+        let (found, reason) = match verdict {
+            Verdict::Verified(_) => ("valid", "ok".to_owned()),
+            // A case about an altered body expects `body_not_covered`; other valid ones of such schemes `ok`.
+            Verdict::Authenticated(_) => ("valid", self.reason.clone()),
+            Verdict::Unchecked => ("unchecked", String::new()),
+            Verdict::Failed(failure) => {
+                if failure.detail.is_empty() {
+                    return Err("the failure has no detail".to_owned());
+                }
+                let cause = serde_json::to_value(failure.cause).unwrap();
+                ("invalid", cause.as_str().unwrap().to_owned())
+            }
+        };
+        if found == self.verdict && reason == self.reason {
+            return Ok(());
+        }
+        Err(format!(
+            "{verdict:?} instead of {} ({})",
+            self.verdict, self.reason
+        ))
+    }
+}
+
+impl ExpectedResponse {
+    fn compare(
+        &self,
+        provider: &Provider,
+        request: &Request<'_>,
+        settings: &Settings<'_>,
+    ) -> Result<(), String> {
+        let Some(reply) = provider.handshake(request, settings) else {
+            let verdict = provider.check(request, settings);
+            let is_valid = matches!(verdict, Verdict::Verified(_) | Verdict::Authenticated(_));
+            let status = if is_valid { 200 } else { 401 };
+            return same("status", &status, &self.status);
+        };
+        same("status", &reply.status, &self.status)?;
+        for (name, value) in &self.headers {
+            let found = reply
+                .headers
+                .iter()
+                .find(|(key, _)| key.eq_ignore_ascii_case(name));
+            same(name, &found.map(|(_, value)| value), &Some(value))?;
+        }
+        if self.body_compare.as_deref() == Some("json") {
+            let json = |bytes| serde_json::from_slice::<Value>(bytes).unwrap();
+            same("body", &json(&reply.body), &json(self.body.as_bytes()))?;
+        } else {
+            same("body", &reply.body.as_slice(), &self.body.as_bytes())?;
+        }
+        let captured = reply.captured_secret.as_ref().map(Secret::expose);
+        same(
+            "secret",
+            &captured,
+            &self.captured_secret.as_ref().map(String::as_bytes),
+        )?;
+        same("confirm", &reply.confirm_url, &self.action_get)
+    }
+}
+
+fn same<T: PartialEq + std::fmt::Debug>(what: &str, found: &T, expected: &T) -> Result<(), String> {
+    if found == expected {
+        return Ok(());
+    }
+    Err(format!("{what}: {found:?} instead of {expected:?}"))
+}
+
+/// Parameters and keys as the settings hold them: lists as words, objects as JSON text.
+fn texts(values: &BTreeMap<String, Value>) -> BTreeMap<String, String> {
+    let text = |value: &Value| match value {
+        Value::String(text) => text.clone(),
+        Value::Array(items) => {
+            let words = items.iter().filter_map(Value::as_str);
+            words.collect::<Vec<_>>().join(" ")
+        }
+        other => other.to_string(),
+    };
+    values
+        .iter()
+        .map(|(name, value)| (name.clone(), text(value)))
+        .collect()
+}
+
+/// A body that comes in pieces of seven bytes.
+struct Pieces(Vec<u8>);
+
+impl StreamedBody for Pieces {
+    fn length(&self) -> u64 {
+        self.0.len() as u64
+    }
+
+    fn read(&self, sink: &mut dyn FnMut(&[u8])) -> io::Result<()> {
+        self.0.chunks(7).for_each(sink);
+        Ok(())
+    }
+}
