@@ -3,11 +3,30 @@
 
 mod body;
 mod types;
+mod error;
+mod folder;
+mod schema;
+mod sealing;
+mod writer;
+mod checkpoint;
+mod memory;
+mod progress;
+mod place;
+mod events;
+mod consumers;
+mod endpoints;
+mod tokens;
+mod readers;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::SystemTime;
 
 pub use body::{Body, BodyFile, BodyWriter};
+pub use error::StoreError;
+use parking_lot::Mutex;
+use rusqlite::named_params;
 use towline_shared::id::{ConsumerName, EndpointName, EventId, ReplayId, SecretName, Seq, TokenId};
 use towline_shared::time::Timestamp;
 use towline_shared::wire::{Report, Start};
@@ -16,6 +35,16 @@ pub use types::{
     NamedSecret, NewEndpoint, NewEvent, NewToken, OpenedConsumer, PendingReplay, Scope,
     StoredAttempt, StoredEvent, TokenInfo,
 };
+
+use checkpoint::Checkpointer;
+use folder::Folder;
+use memory::Memory;
+use readers::Readers;
+use sealing::Sealer;
+use writer::{Writer, WriterThread, Writing};
+
+const PROBE: &str = "INSERT INTO probe (only, probed_at) VALUES (1, :now)
+    ON CONFLICT (only) DO UPDATE SET probed_at = excluded.probed_at";
 
 /// How to open a store.
 #[derive(Clone, Debug)]
@@ -29,263 +58,438 @@ pub struct StoreOptions {
 /// Is told of events right after they are durable, in `seq` order for each endpoint.
 pub type OnCommitted = Box<dyn Fn(&[Arc<StoredEvent>]) + Send + Sync>;
 
-/// What can go wrong with the store.
-#[derive(Debug, thiserror::Error)]
-pub enum StoreError {
-    /// The queue of the writer is full; the caller may try again soon.
-    #[error("store is busy: its queue is full")]
-    Busy,
-    /// The disk is full or cannot be written; recovers by itself when there is room again.
-    #[error("store cannot write to `{folder}`: {detail}")]
-    Unwritable {
-        /// The data folder.
-        folder: PathBuf,
-        /// What the operating system said.
-        detail: String,
-    },
-    /// The database was made by a newer version.
-    #[error("database has schema {found}, this version knows up to {known}")]
-    Newer {
-        /// The schema number in the file.
-        found: u32,
-        /// The newest number known here.
-        known: u32,
-    },
-    /// The key file that encrypts secrets cannot be used.
-    #[error("key file `{path}` cannot be used: {detail}")]
-    Key {
-        /// The key file.
-        path: PathBuf,
-        /// Why.
-        detail: String,
-    },
-    /// A name is taken already.
-    #[error("{what} `{name}` exists already")]
-    Exists {
-        /// `endpoint`, `secret` or `token`.
-        what: &'static str,
-        /// The name.
-        name: String,
-    },
-    /// The thing asked for does not exist.
-    #[error("no {what} `{name}`")]
-    Missing {
-        /// `endpoint`, `secret`, `event`, `consumer` or `token`.
-        what: &'static str,
-        /// The name or id.
-        name: String,
-    },
-    /// The store was closed.
-    #[error("store is closed")]
-    Closed,
-    /// Anything else that the database or the file system said.
-    #[error("store failed: {0}")]
-    Failed(String),
-}
-
-/// The store; clones share it.
+/// The store; clones share it. One data folder is held by one store at a time.
 #[derive(Clone)]
 pub struct Store {
-    _inner: Arc<()>,
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    writer: Mutex<Option<Arc<Writer>>>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+    readers: Readers,
+    bodies: Arc<Path>,
 }
 
 /// Opening and closing.
 impl Store {
     /// Opens the store in its folder, migrating an older schema and sweeping bodies that no event names.
+    /// It blocks on the disk.
     ///
     /// # Errors
-    /// [`StoreError::Newer`], [`StoreError::Key`], [`StoreError::Unwritable`] and [`StoreError::Failed`].
-    pub fn open(_options: &StoreOptions, _on_committed: OnCommitted) -> Result<Self, StoreError> {
-        todo!()
+    /// [`StoreError::InUse`], [`StoreError::Newer`], [`StoreError::Key`], [`StoreError::Unwritable`]
+    /// and [`StoreError::Failed`].
+    pub fn open(options: &StoreOptions, on_committed: OnCommitted) -> Result<Self, StoreError> {
+        let folder = Folder::open(&options.folder)?;
+        let failed = |error: rusqlite::Error| StoreError::database(&options.folder, &error);
+        let mut connection = schema::connect(&folder.database()).map_err(failed)?;
+        schema::migrate(&mut connection, &options.folder)?;
+        let sealer = Sealer::open(&folder.key_file())?;
+        body::sweep(&connection, &folder.bodies())?;
+        let readers = Readers::new(folder.database(), folder.path());
+        let bodies = folder.bodies().into();
+        let mut thread = WriterThread {
+            connection,
+            memory: Memory::default(),
+            sealer,
+            checkpointer: Checkpointer::start(&folder.database()).map_err(failed)?,
+            on_committed,
+            folder,
+        };
+        thread.check_secrets()?;
+        thread.finish_deletions()?;
+        let (writer, handle) = Writer::start(thread, options.queue)
+            .map_err(|error| StoreError::Failed(error.to_string()))?;
+        let inner = Inner {
+            writer: Mutex::new(Some(Arc::new(writer))),
+            thread: Mutex::new(Some(handle)),
+            readers,
+            bodies,
+        };
+        Ok(Self {
+            inner: Arc::new(inner),
+        })
     }
 
     /// Commits what waits, then ends the threads. Later calls give [`StoreError::Closed`].
     pub async fn close(&self) {
-        todo!()
+        drop(self.inner.writer.lock().take());
+        let thread = self.inner.thread.lock().take();
+        if let Some(thread) = thread {
+            // The writer has reported a panic of its own by then.
+            let _ = tokio::task::spawn_blocking(move || thread.join()).await;
+        }
+        self.inner.readers.close();
     }
 
     /// Writes and syncs a probe row, so that `/readyz` tells the truth about the disk.
+    ///
+    /// # Errors
+    /// [`StoreError::Unwritable`] when the disk takes nothing.
     pub async fn probe(&self) -> Result<(), StoreError> {
-        todo!()
+        let now = now();
+        self.write(move |writing| {
+            writing
+                .connection
+                .prepare_cached(PROBE)?
+                .execute(named_params! { ":now": now.as_millis().cast_signed() })?;
+            Ok(())
+        })
+        .await
     }
+
+    fn writer(&self) -> Result<Arc<Writer>, StoreError> {
+        self.inner.writer.lock().clone().ok_or(StoreError::Closed)
+    }
+
+    async fn write<T: Send + 'static>(
+        &self,
+        write: impl FnMut(&mut Writing<'_>) -> Result<T, error::Failure> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        self.writer()?.write(0, write).await
+    }
+}
+
+fn now() -> Timestamp {
+    Timestamp::from(SystemTime::now())
 }
 
 /// Events.
 impl Store {
     /// Starts the file of a body that is too long to stand in its row.
+    ///
+    /// # Errors
+    /// [`StoreError::Unwritable`].
     pub async fn new_body(&self) -> Result<BodyWriter, StoreError> {
-        todo!()
+        BodyWriter::start(&self.inner.bodies).await
     }
 
     /// Gives the event its place and keeps it; returns when it is on disk.
     ///
     /// # Errors
-    /// [`StoreError::Busy`] at once when the queue is full; then nothing was kept.
-    pub async fn append(&self, _event: NewEvent) -> Result<Arc<StoredEvent>, StoreError> {
-        todo!()
+    /// [`StoreError::Busy`] at once when the queue is full, [`StoreError::Unwritable`] when the disk is;
+    /// then nothing was kept.
+    pub async fn append(&self, event: NewEvent) -> Result<Arc<StoredEvent>, StoreError> {
+        let writer = self.writer()?;
+        let inline = match &event.body {
+            Body::Inline(bytes) => bytes.len(),
+            Body::File(_) => 0,
+        };
+        let file = match &event.body {
+            Body::Inline(_) => None,
+            Body::File(file) => Some(file.clone()),
+        };
+        let bytes = event.head.as_bytes().len() + inline;
+        let kept = writer
+            .try_write(bytes, move |writing| events::append(writing, &event))
+            .await?;
+        if let Some(file) = file {
+            file.keep();
+        }
+        Ok(kept)
     }
 
     /// Up to `limit` events of an endpoint behind `after`, in order, heads and inline bodies included.
+    ///
+    /// # Errors
+    /// [`StoreError::Failed`], [`StoreError::Closed`]; so for every reading call.
     pub async fn events_after(
         &self,
-        _endpoint: EndpointId,
-        _after: Seq,
-        _limit: usize,
+        endpoint: EndpointId,
+        after: Seq,
+        limit: usize,
     ) -> Result<Vec<Arc<StoredEvent>>, StoreError> {
-        todo!()
+        let bodies = Arc::clone(&self.inner.bodies);
+        let readers = &self.inner.readers;
+        readers
+            .read(move |connection| events::after(connection, &bodies, endpoint, after, limit))
+            .await
     }
 
     /// One event by its id.
-    pub async fn event(&self, _id: EventId) -> Result<Option<Arc<StoredEvent>>, StoreError> {
-        todo!()
+    ///
+    /// # Errors
+    /// As [`Store::events_after`].
+    pub async fn event(&self, id: EventId) -> Result<Option<Arc<StoredEvent>>, StoreError> {
+        let bodies = Arc::clone(&self.inner.bodies);
+        let readers = &self.inner.readers;
+        readers
+            .read(move |connection| events::by_id(connection, &bodies, id))
+            .await
     }
 
     /// A page of events, newest first, with how their latest delivery ended.
-    pub async fn list_events(&self, _query: EventQuery) -> Result<Vec<EventSummary>, StoreError> {
-        todo!()
+    ///
+    /// # Errors
+    /// As [`Store::events_after`].
+    pub async fn list_events(&self, query: EventQuery) -> Result<Vec<EventSummary>, StoreError> {
+        let bodies = Arc::clone(&self.inner.bodies);
+        let readers = &self.inner.readers;
+        readers
+            .read(move |connection| events::list(connection, &bodies, &query))
+            .await
     }
 
     /// Removes the events of an endpoint up to and including `through`, in small steps; returns how many.
-    pub async fn trim(&self, _endpoint: EndpointId, _through: Seq) -> Result<u64, StoreError> {
-        todo!()
+    ///
+    /// # Errors
+    /// [`StoreError::Unwritable`]; what was removed until then stays removed.
+    pub async fn trim(&self, endpoint: EndpointId, through: Seq) -> Result<u64, StoreError> {
+        let mut removed = 0;
+        loop {
+            let bodies = Arc::clone(&self.inner.bodies);
+            let step = self
+                .write(move |writing| events::trim_step(writing, &bodies, endpoint, through))
+                .await?;
+            if step == 0 {
+                return Ok(removed);
+            }
+            removed += step;
+        }
     }
 }
 
 /// Consumers, attempts and replays.
 impl Store {
     /// Opens a consumer for a session; makes it at `start` when it is new.
+    ///
+    /// Events that consumers do not get count as settled by themselves.
+    ///
+    /// # Errors
+    /// [`StoreError::Missing`] when the endpoint, or the event to start at, does not exist.
     pub async fn open_consumer(
         &self,
-        _endpoint: EndpointId,
-        _name: &ConsumerName,
-        _start: Start,
-        _now: Timestamp,
+        endpoint: EndpointId,
+        name: &ConsumerName,
+        start: Start,
+        now: Timestamp,
     ) -> Result<OpenedConsumer, StoreError> {
-        todo!()
+        let name = name.clone();
+        self.write(move |writing| consumers::open(writing, endpoint, &name, start, now))
+            .await
     }
 
     /// The consumers of an endpoint.
-    pub async fn consumers(&self, _endpoint: EndpointId) -> Result<Vec<ConsumerInfo>, StoreError> {
-        todo!()
+    ///
+    /// # Errors
+    /// As [`Store::events_after`].
+    pub async fn consumers(&self, endpoint: EndpointId) -> Result<Vec<ConsumerInfo>, StoreError> {
+        let readers = &self.inner.readers;
+        readers
+            .read(move |connection| consumers::list(connection, endpoint))
+            .await
     }
 
     /// Keeps an attempt and, when it settles its delivery, moves the consumer's cursor; returns when
     /// both are on disk. An attempt that is on record already is not kept twice and is not an error.
-    pub async fn record(&self, _consumer: ConsumerId, _report: Report) -> Result<(), StoreError> {
-        todo!()
+    ///
+    /// # Errors
+    /// [`StoreError::Missing`] when consumer, event or replay do not exist or do not belong together.
+    pub async fn record(&self, consumer: ConsumerId, report: Report) -> Result<(), StoreError> {
+        let bytes = report.sent_head.len() + report.reply_head.len() + report.reply_body.len();
+        let now = now();
+        self.writer()?
+            .write(bytes, move |writing| {
+                consumers::record(writing, consumer, &report, now)
+            })
+            .await
     }
 
-    /// Settles events that this consumer does not get (rejected ones, trimmed ones), both ends included.
-    pub async fn skip(
-        &self,
-        _consumer: ConsumerId,
-        _from: Seq,
-        _to: Seq,
-    ) -> Result<(), StoreError> {
-        todo!()
+    /// Settles events that this consumer will not get, such as trimmed ones, both ends included.
+    /// Rejected events need no skipping: the cursor passes them by itself.
+    ///
+    /// # Errors
+    /// [`StoreError::Unwritable`].
+    pub async fn skip(&self, consumer: ConsumerId, from: Seq, to: Seq) -> Result<(), StoreError> {
+        self.write(move |writing| Ok(consumers::settle(writing, consumer, from, to)?))
+            .await
     }
 
     /// Keeps an attempt that a person made outside any consumer's line (`towline replay --to`).
+    ///
+    /// # Errors
+    /// [`StoreError::Missing`] when the event does not exist.
     pub async fn record_outside(
         &self,
-        _made_by: &ConsumerName,
-        _report: Report,
+        made_by: &ConsumerName,
+        report: Report,
     ) -> Result<(), StoreError> {
-        todo!()
+        let made_by = made_by.clone();
+        let bytes = report.sent_head.len() + report.reply_head.len() + report.reply_body.len();
+        let now = now();
+        self.writer()?
+            .write(bytes, move |writing| {
+                consumers::record_outside(writing, &made_by, &report, now)
+            })
+            .await
     }
 
     /// Asks for a kept event to be delivered again to a consumer.
+    ///
+    /// # Errors
+    /// [`StoreError::Missing`] when consumer or event do not exist or do not belong together.
     pub async fn add_replay(
         &self,
-        _id: ReplayId,
-        _event: EventId,
-        _consumer: ConsumerId,
-        _now: Timestamp,
+        id: ReplayId,
+        event: EventId,
+        consumer: ConsumerId,
+        now: Timestamp,
     ) -> Result<(), StoreError> {
-        todo!()
+        self.write(move |writing| consumers::add_replay(writing, id, event, consumer, now))
+            .await
     }
 
     /// The replays that wait for a consumer, oldest first.
+    ///
+    /// # Errors
+    /// As [`Store::events_after`].
     pub async fn pending_replays(
         &self,
-        _consumer: ConsumerId,
-        _limit: usize,
+        consumer: ConsumerId,
+        limit: usize,
     ) -> Result<Vec<PendingReplay>, StoreError> {
-        todo!()
+        let readers = &self.inner.readers;
+        readers
+            .read(move |connection| consumers::pending_replays(connection, consumer, limit))
+            .await
     }
 
     /// The attempts of an event, oldest first.
-    pub async fn attempts(&self, _event: EventId) -> Result<Vec<StoredAttempt>, StoreError> {
-        todo!()
+    ///
+    /// # Errors
+    /// As [`Store::events_after`].
+    pub async fn attempts(&self, event: EventId) -> Result<Vec<StoredAttempt>, StoreError> {
+        let readers = &self.inner.readers;
+        readers
+            .read(move |connection| consumers::attempts(connection, event))
+            .await
     }
 }
 
 /// Endpoints and tokens.
 impl Store {
     /// All endpoints with their secrets decrypted.
+    ///
+    /// # Errors
+    /// [`StoreError::Key`] when a secret does not decrypt.
     pub async fn endpoints(&self) -> Result<Vec<Endpoint>, StoreError> {
-        todo!()
+        self.write(|writing| endpoints::all(writing.connection, writing.sealer))
+            .await
     }
 
     /// Makes an endpoint.
-    pub async fn create_endpoint(&self, _endpoint: NewEndpoint) -> Result<Endpoint, StoreError> {
-        todo!()
+    ///
+    /// # Errors
+    /// [`StoreError::Exists`] when the name is taken.
+    pub async fn create_endpoint(&self, endpoint: NewEndpoint) -> Result<Endpoint, StoreError> {
+        self.write(move |writing| endpoints::create(writing, &endpoint))
+            .await
     }
 
     /// Changes an endpoint: its provider, parameters, answer or rule for failures.
+    ///
+    /// # Errors
+    /// [`StoreError::Missing`].
     pub async fn change_endpoint(
         &self,
-        _name: &EndpointName,
-        _change: EndpointChange,
+        name: &EndpointName,
+        change: EndpointChange,
     ) -> Result<Endpoint, StoreError> {
-        todo!()
+        let name = name.clone();
+        self.write(move |writing| endpoints::change(writing, &name, &change))
+            .await
     }
 
     /// Adds a named secret, replacing one of the same name only when `replace` is set.
+    ///
+    /// # Errors
+    /// [`StoreError::Missing`], and [`StoreError::Exists`] when the name is taken.
     pub async fn put_secret(
         &self,
-        _name: &EndpointName,
-        _secret: NamedSecret,
-        _replace: bool,
+        name: &EndpointName,
+        secret: NamedSecret,
+        replace: bool,
     ) -> Result<Endpoint, StoreError> {
-        todo!()
+        let name = name.clone();
+        self.write(move |writing| endpoints::put_secret(writing, &name, &secret, replace))
+            .await
     }
 
     /// Removes a named secret.
+    ///
+    /// # Errors
+    /// [`StoreError::Missing`].
     pub async fn remove_secret(
         &self,
-        _name: &EndpointName,
-        _secret: &SecretName,
+        name: &EndpointName,
+        secret: &SecretName,
     ) -> Result<Endpoint, StoreError> {
-        todo!()
+        let (name, secret) = (name.clone(), secret.clone());
+        self.write(move |writing| endpoints::remove_secret(writing, &name, &secret))
+            .await
     }
 
     /// Deletes an endpoint with all that belongs to it. Its key never works again.
-    pub async fn delete_endpoint(&self, _name: &EndpointName) -> Result<(), StoreError> {
-        todo!()
+    ///
+    /// # Errors
+    /// [`StoreError::Missing`].
+    pub async fn delete_endpoint(&self, name: &EndpointName) -> Result<(), StoreError> {
+        let name = name.clone();
+        let endpoint = self
+            .write(move |writing| endpoints::mark_deleted(writing, &name))
+            .await?;
+        loop {
+            let bodies = Arc::clone(&self.inner.bodies);
+            let is_done = self
+                .write(move |writing| endpoints::remove_step(writing, &bodies, endpoint))
+                .await?;
+            if is_done {
+                return Ok(());
+            }
+        }
     }
 
     /// Keeps a token's hash.
-    pub async fn create_token(&self, _token: NewToken) -> Result<TokenInfo, StoreError> {
-        todo!()
+    ///
+    /// # Errors
+    /// [`StoreError::Exists`] when this very token is kept already.
+    pub async fn create_token(&self, token: NewToken) -> Result<TokenInfo, StoreError> {
+        self.write(move |writing| tokens::create(writing, &token))
+            .await
     }
 
     /// The token with this SHA-256, unless it was revoked or has expired at `now`.
+    ///
+    /// # Errors
+    /// As [`Store::events_after`].
     pub async fn token(
         &self,
-        _sha256: [u8; 32],
-        _now: Timestamp,
+        sha256: [u8; 32],
+        now: Timestamp,
     ) -> Result<Option<TokenInfo>, StoreError> {
-        todo!()
+        let readers = &self.inner.readers;
+        readers
+            .read(move |connection| tokens::by_hash(connection, sha256, now))
+            .await
     }
 
     /// All tokens, revoked ones included, newest first.
+    ///
+    /// # Errors
+    /// As [`Store::events_after`].
     pub async fn tokens(&self) -> Result<Vec<TokenInfo>, StoreError> {
-        todo!()
+        self.inner.readers.read(tokens::all).await
     }
 
     /// Revokes a token.
-    pub async fn revoke_token(&self, _id: TokenId, _now: Timestamp) -> Result<(), StoreError> {
-        todo!()
+    ///
+    /// # Errors
+    /// [`StoreError::Missing`].
+    pub async fn revoke_token(&self, id: TokenId, now: Timestamp) -> Result<(), StoreError> {
+        self.write(move |writing| tokens::revoke(writing, id, now))
+            .await
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,413 @@
+//! Rows of consumers, attempts and replays: who has come how far, and what each try came to.
+
+use std::str::FromStr;
+
+use bytes::Bytes;
+use rusqlite::{Connection, OptionalExtension, Row, named_params};
+use towline_shared::id::{ConsumerName, EventId, ReplayId, Seq};
+use towline_shared::time::Timestamp;
+use towline_shared::wire::{Report, Start};
+
+use super::error::Failure;
+use super::events;
+use super::memory::{Counter, counter_at, trimmed};
+use super::place::Place;
+use super::progress::Progress;
+use super::readers::StoreReadError;
+use super::writer::Writing;
+use super::{
+    ConsumerId, ConsumerInfo, EndpointId, OpenedConsumer, PendingReplay, StoreError, StoredAttempt,
+};
+
+const FIND: &str = "SELECT consumer_id FROM consumer WHERE endpoint = :endpoint AND name = :name";
+const CREATE: &str = "INSERT INTO consumer (endpoint, name, cursor, ahead, created_at)
+    VALUES (:endpoint, :name, :cursor, '{\"settled\":[],\"attempts\":{}}', :now)";
+const ENDPOINT_IS_LIVE: &str =
+    "SELECT EXISTS (SELECT 1 FROM endpoint WHERE endpoint_id = :endpoint AND is_deleted = 0)";
+const LIST: &str = "SELECT consumer_id, name, cursor, ahead, created_at FROM consumer
+    WHERE endpoint = :endpoint ORDER BY name";
+const EVENT_AT: &str = "SELECT id FROM event WHERE place = :place";
+const INSERT_ATTEMPT: &str = "INSERT OR IGNORE INTO attempt
+    (place, consumer, line, number, made_by, recorded_at, facts, sent_head, reply_head, reply_body)
+    VALUES (:place, :consumer, :line, :number,
+        coalesce((SELECT name FROM consumer WHERE consumer_id = :consumer), :made_by),
+        :recorded_at, :facts, :sent_head, :reply_head, :reply_body)";
+const ATTEMPTS: &str = "SELECT made_by, attempt.facts, sent_head, reply_head, reply_body, recorded_at
+    FROM attempt JOIN event ON event.place = attempt.place WHERE event.id = :id ORDER BY attempt_id";
+const ADD_REPLAY: &str = "INSERT INTO replay (id, place, consumer, asked_at)
+    VALUES (:id, :place, :consumer, :now)";
+const FIND_REPLAY: &str =
+    "SELECT EXISTS (SELECT 1 FROM replay WHERE id = :id AND consumer = :consumer)";
+const COUNT_REPLAY: &str = "UPDATE replay SET attempts = attempts + 1,
+    is_settled = max(is_settled, :is_settled) WHERE id = :id";
+const PENDING_REPLAYS: &str = "SELECT replay.id, event.id, replay.attempts
+    FROM replay JOIN event ON event.place = replay.place
+    WHERE replay.consumer = :consumer AND is_settled = 0 ORDER BY replay_id LIMIT :limit";
+
+/// Finds the consumer, or makes it at `start`.
+pub(super) fn open(
+    writing: &mut Writing<'_>,
+    endpoint: EndpointId,
+    name: &ConsumerName,
+    start: Start,
+    now: Timestamp,
+) -> Result<OpenedConsumer, Failure> {
+    let connection = writing.connection;
+    let is_live: bool = connection
+        .prepare_cached(ENDPOINT_IS_LIVE)?
+        .query_row(named_params! { ":endpoint": endpoint.0 }, |row| row.get(0))?;
+    if !is_live {
+        return Err(StoreError::missing("endpoint", endpoint.0).into());
+    }
+    let newest = *writing.memory.counter(connection, endpoint)?;
+    let trimmed = trimmed(connection, endpoint)?;
+    let found: Option<i64> = connection
+        .prepare_cached(FIND)?
+        .query_row(
+            named_params! { ":endpoint": endpoint.0, ":name": name.as_str() },
+            |row| row.get(0),
+        )
+        .optional()?;
+    let is_new = found.is_none();
+    let id = match found {
+        Some(id) => ConsumerId(id),
+        None => {
+            let cursor = start_cursor(connection, endpoint, start, trimmed, newest)?;
+            connection.prepare_cached(CREATE)?.execute(named_params! {
+                ":endpoint": endpoint.0,
+                ":name": name.as_str(),
+                ":cursor": cursor.cast_signed(),
+                ":now": now.as_millis().cast_signed(),
+            })?;
+            ConsumerId(connection.last_insert_rowid())
+        }
+    };
+    let Some(remembered) = writing.memory.consumer(connection, id)? else {
+        return Err(StoreError::missing("consumer", name).into());
+    };
+    let progress = &remembered.progress;
+    let before_start = ordinal_at(connection, endpoint, progress.cursor, trimmed)?;
+    Ok(OpenedConsumer {
+        id,
+        cursor: Seq(progress.cursor),
+        settled_ahead: pairs(progress),
+        is_new,
+        backlog: backlog(connection, endpoint, progress, trimmed, newest)?,
+        earlier: if is_new {
+            before_start.saturating_sub(trimmed.ordinal)
+        } else {
+            0
+        },
+        attempts: attempts_of(progress),
+        oldest_kept: Seq(trimmed.seq + 1),
+    })
+}
+
+fn pairs(progress: &Progress) -> Vec<(Seq, Seq)> {
+    let ranges = progress.ahead.settled.iter();
+    ranges.map(|&(from, to)| (Seq(from), Seq(to))).collect()
+}
+
+fn attempts_of(progress: &Progress) -> Vec<(Seq, u32)> {
+    let attempts = progress.ahead.attempts.iter();
+    attempts.map(|(&seq, &count)| (Seq(seq), count)).collect()
+}
+
+/// The cursor of a consumer that starts there.
+fn start_cursor(
+    connection: &Connection,
+    endpoint: EndpointId,
+    start: Start,
+    trimmed: Counter,
+    newest: Counter,
+) -> Result<u64, Failure> {
+    let before = |seq: u64| seq.saturating_sub(1).max(trimmed.seq);
+    Ok(match start {
+        Start::Now => newest.seq,
+        Start::Beginning => trimmed.seq,
+        Start::Last => match events::last_deliverable(connection, endpoint)? {
+            Some(seq) => before(seq.0),
+            None => newest.seq,
+        },
+        Start::Time(time) => {
+            let kept = (trimmed.seq + 1, newest.seq);
+            before(events::first_received_at(connection, endpoint, kept, time)?)
+        }
+        Start::Event(id) => match events::place_of(connection, id)? {
+            Some(place) if place.endpoint() == endpoint => before(place.seq().0),
+            _ => return Err(StoreError::missing("event", id).into()),
+        },
+    })
+}
+
+/// How many deliverable events there were up to a place.
+fn ordinal_at(
+    connection: &Connection,
+    endpoint: EndpointId,
+    seq: u64,
+    trimmed: Counter,
+) -> rusqlite::Result<u64> {
+    if seq <= trimmed.seq {
+        return Ok(trimmed.ordinal);
+    }
+    Ok(counter_at(connection, endpoint, Place::new(endpoint, Seq(seq)))?.ordinal)
+}
+
+/// Deliverable events that wait: all after the cursor without those that are settled ahead of it.
+fn backlog(
+    connection: &Connection,
+    endpoint: EndpointId,
+    progress: &Progress,
+    trimmed: Counter,
+    newest: Counter,
+) -> rusqlite::Result<u64> {
+    let behind = ordinal_at(connection, endpoint, progress.cursor, trimmed)?;
+    let mut waiting = newest.ordinal.saturating_sub(behind);
+    for &(from, to) in &progress.ahead.settled {
+        let before = ordinal_at(connection, endpoint, from - 1, trimmed)?;
+        let through = ordinal_at(connection, endpoint, to, trimmed)?;
+        waiting = waiting.saturating_sub(through - before);
+    }
+    Ok(waiting)
+}
+
+/// The consumers of an endpoint.
+pub(super) fn list(
+    connection: &Connection,
+    endpoint: EndpointId,
+) -> Result<Vec<ConsumerInfo>, StoreReadError> {
+    let newest = counter_at(connection, endpoint, Place::last(endpoint))?;
+    let trimmed = trimmed(connection, endpoint)?;
+    let mut query = connection.prepare_cached(LIST)?;
+    let mut rows = query.query(named_params! { ":endpoint": endpoint.0 })?;
+    let mut consumers = Vec::new();
+    while let Some(row) = rows.next()? {
+        let ahead: String = row.get(3)?;
+        let progress = Progress {
+            cursor: row.get::<_, i64>(2)?.cast_unsigned(),
+            ahead: serde_json::from_str(&ahead).unwrap_or_default(),
+        };
+        consumers.push(ConsumerInfo {
+            id: ConsumerId(row.get(0)?),
+            name: parsed(row, 1)?,
+            cursor: Seq(progress.cursor),
+            backlog: backlog(connection, endpoint, &progress, trimmed, newest)?,
+            created_at: Timestamp::from_millis(row.get::<_, i64>(4)?.cast_unsigned()),
+        });
+    }
+    Ok(consumers)
+}
+
+fn parsed<T: FromStr>(row: &Row<'_>, column: usize) -> Result<T, StoreReadError> {
+    let text: String = row.get(column)?;
+    text.parse()
+        .map_err(|_| StoreError::Failed(format!("a row holds the malformed name `{text}`")).into())
+}
+
+/// Keeps an attempt in a consumer's line, or of a replay for it.
+pub(super) fn record(
+    writing: &mut Writing<'_>,
+    consumer: ConsumerId,
+    report: &Report,
+    now: Timestamp,
+) -> Result<(), Failure> {
+    let connection = writing.connection;
+    let Some(remembered) = writing.memory.consumer(connection, consumer)? else {
+        return Err(StoreError::missing("consumer", consumer.0).into());
+    };
+    let endpoint = remembered.endpoint;
+    let attempt = &report.attempt;
+    let delivery = attempt.delivery;
+    let place = Place::new(endpoint, delivery.seq);
+    if !is_event_at(connection, place, attempt.event)? {
+        // What was trimmed while the app worked on it has no rows any more; its delivery still ends.
+        if delivery.seq.0 > trimmed(connection, endpoint)?.seq {
+            return Err(StoreError::missing("event", attempt.event).into());
+        }
+        return Ok(settle(writing, consumer, delivery.seq, delivery.seq)?);
+    }
+    if let Some(replay) = delivery.replay {
+        return record_of_replay(writing, consumer, place, replay, report, now);
+    }
+    if !insert_attempt(connection, place, consumer, "", None, report, now)? {
+        return Ok(());
+    }
+    let seq = delivery.seq.0;
+    let is_settled = attempt.settled.is_some();
+    writing.memory.change(connection, consumer, |progress| {
+        if is_settled {
+            progress.settle(seq, seq);
+        } else {
+            progress.count_attempt(seq);
+        }
+    })?;
+    Ok(())
+}
+
+fn record_of_replay(
+    writing: &Writing<'_>,
+    consumer: ConsumerId,
+    place: Place,
+    replay: ReplayId,
+    report: &Report,
+    now: Timestamp,
+) -> Result<(), Failure> {
+    let connection = writing.connection;
+    let exists: bool = connection.prepare_cached(FIND_REPLAY)?.query_row(
+        named_params! { ":id": replay.as_bytes(), ":consumer": consumer.0 },
+        |row| row.get(0),
+    )?;
+    if !exists {
+        return Err(StoreError::missing("replay", replay).into());
+    }
+    let line = replay.to_string();
+    if insert_attempt(connection, place, consumer, &line, None, report, now)? {
+        connection
+            .prepare_cached(COUNT_REPLAY)?
+            .execute(named_params! {
+                ":is_settled": report.attempt.settled.is_some(),
+                ":id": replay.as_bytes(),
+            })?;
+    }
+    Ok(())
+}
+
+fn is_event_at(connection: &Connection, place: Place, id: EventId) -> rusqlite::Result<bool> {
+    let found: Option<[u8; 16]> = connection
+        .prepare_cached(EVENT_AT)?
+        .query_row(named_params! { ":place": place }, |row| row.get(0))
+        .optional()?;
+    Ok(found.is_some_and(|found| found == *id.as_bytes()))
+}
+
+/// Writes an attempt's row; false when it stands there already.
+fn insert_attempt(
+    connection: &Connection,
+    place: Place,
+    consumer: ConsumerId,
+    line: &str,
+    made_by: Option<&ConsumerName>,
+    report: &Report,
+    now: Timestamp,
+) -> rusqlite::Result<bool> {
+    let facts = serde_json::to_string(&report.attempt).expect("attempts are plain data");
+    let inserted = connection
+        .prepare_cached(INSERT_ATTEMPT)?
+        .execute(named_params! {
+            ":place": place,
+            ":consumer": consumer.0,
+            ":line": line,
+            ":number": report.attempt.number,
+            ":made_by": made_by.map(ConsumerName::as_str).unwrap_or_default(),
+            ":recorded_at": now.as_millis().cast_signed(),
+            ":facts": facts,
+            ":sent_head": report.sent_head.as_ref(),
+            ":reply_head": report.reply_head.as_ref(),
+            ":reply_body": report.reply_body.as_ref(),
+        })?;
+    Ok(inserted == 1)
+}
+
+/// Keeps an attempt outside any consumer's line.
+pub(super) fn record_outside(
+    writing: &Writing<'_>,
+    made_by: &ConsumerName,
+    report: &Report,
+    now: Timestamp,
+) -> Result<(), Failure> {
+    let connection = writing.connection;
+    let Some(place) = events::place_of(connection, report.attempt.event)? else {
+        return Err(StoreError::missing("event", report.attempt.event).into());
+    };
+    let line = format!("{made_by} {}", report.attempt.started_at.as_millis());
+    let nobody = ConsumerId(0);
+    insert_attempt(connection, place, nobody, &line, Some(made_by), report, now)?;
+    Ok(())
+}
+
+/// Settles places, both ends included.
+pub(super) fn settle(
+    writing: &mut Writing<'_>,
+    consumer: ConsumerId,
+    from: Seq,
+    to: Seq,
+) -> rusqlite::Result<()> {
+    writing
+        .memory
+        .change(writing.connection, consumer, |progress| {
+            progress.settle(from.0, to.0);
+        })
+}
+
+/// Asks for an event again.
+pub(super) fn add_replay(
+    writing: &mut Writing<'_>,
+    id: ReplayId,
+    event: EventId,
+    consumer: ConsumerId,
+    now: Timestamp,
+) -> Result<(), Failure> {
+    let connection = writing.connection;
+    let Some(remembered) = writing.memory.consumer(connection, consumer)? else {
+        return Err(StoreError::missing("consumer", consumer.0).into());
+    };
+    let place = events::place_of(connection, event)?
+        .filter(|place| place.endpoint() == remembered.endpoint)
+        .ok_or_else(|| StoreError::missing("event", event))?;
+    connection
+        .prepare_cached(ADD_REPLAY)?
+        .execute(named_params! {
+            ":id": id.as_bytes(),
+            ":place": place,
+            ":consumer": consumer.0,
+            ":now": now.as_millis().cast_signed(),
+        })?;
+    Ok(())
+}
+
+/// Replays that wait, oldest first.
+pub(super) fn pending_replays(
+    connection: &Connection,
+    consumer: ConsumerId,
+    limit: usize,
+) -> Result<Vec<PendingReplay>, StoreReadError> {
+    let mut query = connection.prepare_cached(PENDING_REPLAYS)?;
+    let rows = query.query_map(
+        named_params! {
+            ":consumer": consumer.0,
+            ":limit": i64::try_from(limit).unwrap_or(i64::MAX),
+        },
+        |row| {
+            Ok(PendingReplay {
+                id: ReplayId::from_bytes(row.get(0)?),
+                event: EventId::from_bytes(row.get(1)?),
+                attempts: row.get(2)?,
+            })
+        },
+    )?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// The attempts of an event, oldest first.
+pub(super) fn attempts(
+    connection: &Connection,
+    event: EventId,
+) -> Result<Vec<StoredAttempt>, StoreReadError> {
+    let mut query = connection.prepare_cached(ATTEMPTS)?;
+    let mut rows = query.query(named_params! { ":id": event.as_bytes() })?;
+    let mut attempts = Vec::new();
+    while let Some(row) = rows.next()? {
+        let facts: String = row.get(1)?;
+        attempts.push(StoredAttempt {
+            consumer: parsed(row, 0)?,
+            attempt: serde_json::from_str(&facts).map_err(|error| {
+                StoreError::Failed(format!("an attempt cannot be read: {error}"))
+            })?,
+            sent_head: Bytes::from(row.get::<_, Vec<u8>>(2)?),
+            reply_head: Bytes::from(row.get::<_, Vec<u8>>(3)?),
+            reply_body: Bytes::from(row.get::<_, Vec<u8>>(4)?),
+            recorded_at: Timestamp::from_millis(row.get::<_, i64>(5)?.cast_unsigned()),
+        });
+    }
+    Ok(attempts)
+}

@@ -1,0 +1,286 @@
+//! Rows of endpoints and their sealed secrets.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use rusqlite::{Connection, OptionalExtension, Row, named_params};
+use serde::{Deserialize, Serialize};
+use towline_shared::api::{Ack, OnFailure};
+use towline_shared::id::{EndpointName, SecretName, Seq};
+use towline_shared::time::Timestamp;
+
+use super::error::Failure;
+use super::events;
+use super::place::MAX_SEQ;
+use super::sealing::{Sealed, Sealer};
+use super::writer::Writing;
+use super::{Endpoint, EndpointChange, EndpointId, NamedSecret, NewEndpoint, StoreError};
+
+const ALL: &str = "SELECT endpoint_id, name, key, settings, created_at FROM endpoint
+    WHERE is_deleted = 0 ORDER BY name";
+const BY_NAME: &str = "SELECT endpoint_id, name, key, settings, created_at FROM endpoint
+    WHERE is_deleted = 0 AND name = :name";
+const CREATE: &str = "INSERT INTO endpoint (name, key, settings, created_at)
+    VALUES (:name, :key, :settings, :created_at)";
+const CHANGE: &str = "UPDATE endpoint SET settings = :settings WHERE endpoint_id = :endpoint";
+const SECRETS: &str = "SELECT name, key_id, nonce, sealed, created_at FROM endpoint_secret
+    WHERE endpoint = :endpoint ORDER BY created_at, name";
+const HAS_SECRET: &str = "SELECT EXISTS (SELECT 1 FROM endpoint_secret
+    WHERE endpoint = :endpoint AND name = :name)";
+const PUT_SECRET: &str = "INSERT OR REPLACE INTO endpoint_secret
+    (endpoint, name, key_id, nonce, sealed, created_at)
+    VALUES (:endpoint, :name, :key_id, :nonce, :sealed, :created_at)";
+const REMOVE_SECRET: &str =
+    "DELETE FROM endpoint_secret WHERE endpoint = :endpoint AND name = :name";
+const MARK_DELETED: &str = "UPDATE endpoint SET is_deleted = 1 WHERE endpoint_id = :endpoint";
+const REMOVE_SECRETS: &str = "DELETE FROM endpoint_secret WHERE endpoint = :endpoint";
+const REMOVE_CONSUMERS: &str = "DELETE FROM consumer WHERE endpoint = :endpoint";
+const REMOVE: &str = "DELETE FROM endpoint WHERE endpoint_id = :endpoint";
+const DELETED: &str = "SELECT endpoint_id FROM endpoint WHERE is_deleted = 1";
+
+/// What stands in an endpoint's row as JSON.
+#[derive(Serialize, Deserialize)]
+struct Settings {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    provider: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    own_scheme: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    variant: Option<String>,
+    #[serde(default)]
+    parameters: BTreeMap<String, String>,
+    ack: Ack,
+    on_failure: OnFailure,
+    max_body: u64,
+}
+
+/// All endpoints with their secrets.
+pub(super) fn all(connection: &Connection, sealer: &Sealer) -> Result<Vec<Endpoint>, Failure> {
+    let mut query = connection.prepare_cached(ALL)?;
+    let mut rows = query.query([])?;
+    let mut endpoints = Vec::new();
+    while let Some(row) = rows.next()? {
+        endpoints.push(read(connection, sealer, row)?);
+    }
+    Ok(endpoints)
+}
+
+fn by_name(writing: &Writing<'_>, name: &EndpointName) -> Result<Endpoint, Failure> {
+    let mut query = writing.connection.prepare_cached(BY_NAME)?;
+    let mut rows = query.query(named_params! { ":name": name.as_str() })?;
+    let Some(row) = rows.next()? else {
+        return Err(StoreError::missing("endpoint", name).into());
+    };
+    read(writing.connection, writing.sealer, row)
+}
+
+fn read(connection: &Connection, sealer: &Sealer, row: &Row<'_>) -> Result<Endpoint, Failure> {
+    let id = EndpointId(row.get(0)?);
+    let text = |column: usize| row.get::<_, String>(column);
+    let settings: Settings = serde_json::from_str(&text(3)?).map_err(damaged)?;
+    Ok(Endpoint {
+        id,
+        name: text(1)?.parse().map_err(damaged)?,
+        key: text(2)?.parse().map_err(damaged)?,
+        provider: settings.provider,
+        own_scheme: settings.own_scheme,
+        variant: settings.variant,
+        parameters: settings.parameters,
+        ack: settings.ack,
+        on_failure: settings.on_failure,
+        max_body: settings.max_body,
+        created_at: Timestamp::from_millis(row.get::<_, i64>(4)?.cast_unsigned()),
+        secrets: secrets(connection, sealer, id)?,
+    })
+}
+
+fn secrets(
+    connection: &Connection,
+    sealer: &Sealer,
+    endpoint: EndpointId,
+) -> Result<Vec<NamedSecret>, Failure> {
+    let mut query = connection.prepare_cached(SECRETS)?;
+    let mut rows = query.query(named_params! { ":endpoint": endpoint.0 })?;
+    let mut secrets = Vec::new();
+    while let Some(row) = rows.next()? {
+        let name: SecretName = row.get::<_, String>(0)?.parse().map_err(damaged)?;
+        let sealed = Sealed {
+            key_id: row.get(1)?,
+            nonce: row.get(2)?,
+            bytes: row.get(3)?,
+        };
+        secrets.push(NamedSecret {
+            secret: sealer.unseal(endpoint, &name, &sealed)?,
+            name,
+            created_at: Timestamp::from_millis(row.get::<_, i64>(4)?.cast_unsigned()),
+        });
+    }
+    Ok(secrets)
+}
+
+fn damaged(error: impl std::fmt::Display) -> Failure {
+    StoreError::Failed(format!("an endpoint's row cannot be read: {error}")).into()
+}
+
+/// Makes an endpoint with its first secrets.
+pub(super) fn create(writing: &mut Writing<'_>, new: &NewEndpoint) -> Result<Endpoint, Failure> {
+    let connection = writing.connection;
+    match by_name(writing, &new.name) {
+        Ok(_) => return Err(StoreError::exists("endpoint", &new.name).into()),
+        Err(Failure::Refused(StoreError::Missing { .. })) => {}
+        Err(failure) => return Err(failure),
+    }
+    let settings = Settings {
+        provider: new.provider.clone(),
+        own_scheme: new.own_scheme.clone(),
+        variant: new.variant.clone(),
+        parameters: new.parameters.clone(),
+        ack: new.ack.clone(),
+        on_failure: new.on_failure,
+        max_body: new.max_body,
+    };
+    connection.prepare_cached(CREATE)?.execute(named_params! {
+        ":name": new.name.as_str(),
+        ":key": new.key.as_str(),
+        ":settings": as_json(&settings),
+        ":created_at": new.created_at.as_millis().cast_signed(),
+    })?;
+    let id = EndpointId(connection.last_insert_rowid());
+    for secret in &new.secrets {
+        seal_into(writing, id, secret)?;
+    }
+    by_name(writing, &new.name)
+}
+
+fn as_json(settings: &Settings) -> String {
+    serde_json::to_string(settings).expect("settings are plain data")
+}
+
+fn seal_into(
+    writing: &Writing<'_>,
+    endpoint: EndpointId,
+    secret: &NamedSecret,
+) -> Result<(), Failure> {
+    let sealed = writing
+        .sealer
+        .seal(endpoint, &secret.name, &secret.secret)?;
+    writing
+        .connection
+        .prepare_cached(PUT_SECRET)?
+        .execute(named_params! {
+            ":endpoint": endpoint.0,
+            ":name": secret.name.as_str(),
+            ":key_id": sealed.key_id,
+            ":nonce": sealed.nonce,
+            ":sealed": sealed.bytes,
+            ":created_at": secret.created_at.as_millis().cast_signed(),
+        })?;
+    Ok(())
+}
+
+/// Changes an endpoint's settings.
+pub(super) fn change(
+    writing: &mut Writing<'_>,
+    name: &EndpointName,
+    change: &EndpointChange,
+) -> Result<Endpoint, Failure> {
+    let was = by_name(writing, name)?;
+    let settings = Settings {
+        provider: change.provider.clone().unwrap_or(was.provider),
+        own_scheme: change.own_scheme.clone().unwrap_or(was.own_scheme),
+        variant: change.variant.clone().unwrap_or(was.variant),
+        parameters: change.parameters.clone().unwrap_or(was.parameters),
+        ack: change.ack.clone().unwrap_or(was.ack),
+        on_failure: change.on_failure.unwrap_or(was.on_failure),
+        max_body: change.max_body.unwrap_or(was.max_body),
+    };
+    writing
+        .connection
+        .prepare_cached(CHANGE)?
+        .execute(named_params! {
+            ":settings": as_json(&settings),
+            ":endpoint": was.id.0,
+        })?;
+    by_name(writing, name)
+}
+
+/// Puts a secret under its name.
+pub(super) fn put_secret(
+    writing: &mut Writing<'_>,
+    name: &EndpointName,
+    secret: &NamedSecret,
+    replace: bool,
+) -> Result<Endpoint, Failure> {
+    let endpoint = by_name(writing, name)?.id;
+    let exists: bool = writing.connection.prepare_cached(HAS_SECRET)?.query_row(
+        named_params! { ":endpoint": endpoint.0, ":name": secret.name.as_str() },
+        |row| row.get(0),
+    )?;
+    if exists && !replace {
+        return Err(StoreError::exists("secret", &secret.name).into());
+    }
+    seal_into(writing, endpoint, secret)?;
+    by_name(writing, name)
+}
+
+/// Removes a secret.
+pub(super) fn remove_secret(
+    writing: &mut Writing<'_>,
+    name: &EndpointName,
+    secret: &SecretName,
+) -> Result<Endpoint, Failure> {
+    let endpoint = by_name(writing, name)?.id;
+    let removed = writing
+        .connection
+        .prepare_cached(REMOVE_SECRET)?
+        .execute(named_params! { ":endpoint": endpoint.0, ":name": secret.as_str() })?;
+    if removed == 0 {
+        return Err(StoreError::missing("secret", secret).into());
+    }
+    by_name(writing, name)
+}
+
+/// Makes an endpoint invisible and forgets its secrets; its rows go by [`remove_step`].
+pub(super) fn mark_deleted(
+    writing: &mut Writing<'_>,
+    name: &EndpointName,
+) -> Result<EndpointId, Failure> {
+    let endpoint = by_name(writing, name)?.id;
+    let which = named_params! { ":endpoint": endpoint.0 };
+    writing
+        .connection
+        .prepare_cached(MARK_DELETED)?
+        .execute(which)?;
+    writing
+        .connection
+        .prepare_cached(REMOVE_SECRETS)?
+        .execute(which)?;
+    Ok(endpoint)
+}
+
+/// Removes a few rows of a deleted endpoint, the endpoint's own at last; true when nothing is left.
+pub(super) fn remove_step(
+    writing: &mut Writing<'_>,
+    bodies: &Path,
+    endpoint: EndpointId,
+) -> Result<bool, Failure> {
+    if events::trim_step(writing, bodies, endpoint, Seq(MAX_SEQ))? > 0 {
+        return Ok(false);
+    }
+    let which = named_params! { ":endpoint": endpoint.0 };
+    writing
+        .connection
+        .prepare_cached(REMOVE_CONSUMERS)?
+        .execute(which)?;
+    writing.connection.prepare_cached(REMOVE)?.execute(which)?;
+    writing.memory.forget_endpoint(endpoint);
+    Ok(true)
+}
+
+/// A deleted endpoint whose rows a stopped relay left behind.
+pub(super) fn half_deleted(connection: &Connection) -> rusqlite::Result<Option<EndpointId>> {
+    connection
+        .prepare_cached(DELETED)?
+        .query_row([], |row| row.get(0).map(EndpointId))
+        .optional()
+}

@@ -1,0 +1,208 @@
+//! What the writer remembers between commits, so that an event and an outcome each cost one row: the counters of
+//! endpoints and the progress of consumers. Read from the database when needed, forgotten after a rollback.
+
+use std::collections::HashMap;
+
+use rusqlite::{Connection, OptionalExtension, named_params};
+use towline_shared::id::Seq;
+
+use super::place::Place;
+use super::progress::{Ahead, Progress};
+use super::{ConsumerId, EndpointId};
+
+/// Beyond this many consumers the memory starts anew: about 1 MB.
+const MOST_CONSUMERS: usize = 4096;
+
+const NEWEST: &str = "SELECT place, ordinal FROM event WHERE place > :first AND place <= :through
+    ORDER BY place DESC LIMIT 1";
+const TRIMMED: &str =
+    "SELECT trimmed_through, trimmed_ordinal FROM endpoint WHERE endpoint_id = :endpoint";
+const CONSUMER: &str = "SELECT endpoint, cursor, ahead FROM consumer WHERE consumer_id = :consumer";
+const WRITE_CONSUMER: &str =
+    "UPDATE consumer SET cursor = :cursor, ahead = :ahead WHERE consumer_id = :consumer";
+const HAS_DELIVERABLE: &str = "SELECT EXISTS (SELECT 1 FROM event
+    WHERE place >= :from AND place <= :to AND is_deliverable = 1)";
+
+/// The newest place of an endpoint, and how many deliverable events there were up to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Counter {
+    pub(super) seq: u64,
+    pub(super) ordinal: u64,
+}
+
+/// A consumer's progress, and whether its row must be written.
+pub(super) struct Remembered {
+    pub(super) endpoint: EndpointId,
+    pub(super) progress: Progress,
+    is_changed: bool,
+}
+
+/// The memory of the writer.
+#[derive(Default)]
+pub(super) struct Memory {
+    counters: HashMap<EndpointId, Counter>,
+    consumers: HashMap<ConsumerId, Remembered>,
+    changed: Vec<ConsumerId>,
+}
+
+impl Memory {
+    /// Forgets everything, after a transaction was rolled back.
+    pub(super) fn forget(&mut self) {
+        *self = Self::default();
+    }
+
+    /// Forgets a consumer that is deleted, and the counter of its endpoint.
+    pub(super) fn forget_endpoint(&mut self, endpoint: EndpointId) {
+        self.counters.remove(&endpoint);
+        self.consumers
+            .retain(|_, remembered| remembered.endpoint != endpoint);
+    }
+
+    /// The counter of an endpoint, to be moved on.
+    pub(super) fn counter(
+        &mut self,
+        connection: &Connection,
+        endpoint: EndpointId,
+    ) -> rusqlite::Result<&mut Counter> {
+        if !self.counters.contains_key(&endpoint) {
+            let counter = counter_at(connection, endpoint, Place::last(endpoint))?;
+            self.counters.insert(endpoint, counter);
+        }
+        Ok(self.counters.get_mut(&endpoint).expect("it was inserted"))
+    }
+
+    /// A consumer's progress to look at; nothing when there is no such consumer.
+    pub(super) fn consumer(
+        &mut self,
+        connection: &Connection,
+        consumer: ConsumerId,
+    ) -> rusqlite::Result<Option<&Remembered>> {
+        self.load(connection, consumer)?;
+        Ok(self.consumers.get(&consumer))
+    }
+
+    /// Changes a consumer's progress; the row is written with the batch.
+    pub(super) fn change(
+        &mut self,
+        connection: &Connection,
+        consumer: ConsumerId,
+        change: impl FnOnce(&mut Progress),
+    ) -> rusqlite::Result<()> {
+        self.load(connection, consumer)?;
+        let Some(remembered) = self.consumers.get_mut(&consumer) else {
+            return Ok(());
+        };
+        change(&mut remembered.progress);
+        if !std::mem::replace(&mut remembered.is_changed, true) {
+            self.changed.push(consumer);
+        }
+        Ok(())
+    }
+
+    /// Writes the rows of all consumers whose progress changed, once each.
+    pub(super) fn write_consumers(&mut self, connection: &Connection) -> rusqlite::Result<()> {
+        for consumer in std::mem::take(&mut self.changed) {
+            let Some(remembered) = self.consumers.get_mut(&consumer) else {
+                continue;
+            };
+            remembered.is_changed = false;
+            pass_undeliverable(connection, remembered)?;
+            let progress = &remembered.progress;
+            let ahead = serde_json::to_string(&progress.ahead).expect("ranges are plain data");
+            connection
+                .prepare_cached(WRITE_CONSUMER)?
+                .execute(named_params! {
+                    ":cursor": progress.cursor.cast_signed(),
+                    ":ahead": ahead,
+                    ":consumer": consumer.0,
+                })?;
+        }
+        if self.consumers.len() > MOST_CONSUMERS {
+            self.consumers.clear();
+        }
+        Ok(())
+    }
+
+    fn load(&mut self, connection: &Connection, consumer: ConsumerId) -> rusqlite::Result<()> {
+        if self.consumers.contains_key(&consumer) {
+            return Ok(());
+        }
+        let row = connection
+            .prepare_cached(CONSUMER)?
+            .query_row(named_params! { ":consumer": consumer.0 }, |row| {
+                let endpoint = EndpointId(row.get(0)?);
+                let cursor: i64 = row.get(1)?;
+                Ok((endpoint, cursor.cast_unsigned(), row.get::<_, String>(2)?))
+            })
+            .optional()?;
+        if let Some((endpoint, cursor, ahead)) = row {
+            let ahead: Ahead = serde_json::from_str(&ahead).unwrap_or_default();
+            let remembered = Remembered {
+                endpoint,
+                progress: Progress { cursor, ahead },
+                is_changed: false,
+            };
+            self.consumers.insert(consumer, remembered);
+        }
+        Ok(())
+    }
+}
+
+/// Moves the cursor over events that no consumer gets, when they alone keep it from what is settled above them.
+fn pass_undeliverable(
+    connection: &Connection,
+    remembered: &mut Remembered,
+) -> rusqlite::Result<()> {
+    while let Some((from, to)) = remembered.progress.first_hole() {
+        let has_deliverable: bool = connection.prepare_cached(HAS_DELIVERABLE)?.query_row(
+            named_params! {
+                ":from": Place::new(remembered.endpoint, Seq(from)),
+                ":to": Place::new(remembered.endpoint, Seq(to)),
+            },
+            |row| row.get(0),
+        )?;
+        if has_deliverable {
+            break;
+        }
+        remembered.progress.settle(from, to);
+    }
+    Ok(())
+}
+
+/// The last event of an endpoint at `through` or before it, or what trimming left in its place.
+pub(super) fn counter_at(
+    connection: &Connection,
+    endpoint: EndpointId,
+    through: Place,
+) -> rusqlite::Result<Counter> {
+    let kept = connection
+        .prepare_cached(NEWEST)?
+        .query_row(
+            named_params! { ":first": Place::first(endpoint), ":through": through },
+            |row| {
+                Ok(Counter {
+                    seq: Place::from_row(row.get(0)?).seq().0,
+                    ordinal: row.get::<_, i64>(1)?.cast_unsigned(),
+                })
+            },
+        )
+        .optional()?;
+    match kept {
+        Some(counter) => Ok(counter),
+        None => trimmed(connection, endpoint),
+    }
+}
+
+/// The newest event that was trimmed.
+pub(super) fn trimmed(connection: &Connection, endpoint: EndpointId) -> rusqlite::Result<Counter> {
+    let found = connection
+        .prepare_cached(TRIMMED)?
+        .query_row(named_params! { ":endpoint": endpoint.0 }, |row| {
+            Ok(Counter {
+                seq: row.get::<_, i64>(0)?.cast_unsigned(),
+                ordinal: row.get::<_, i64>(1)?.cast_unsigned(),
+            })
+        })
+        .optional()?;
+    Ok(found.unwrap_or(Counter { seq: 0, ordinal: 0 }))
+}
