@@ -64,11 +64,13 @@ impl Sent {
 
 /// Sends it on a thread of its own and waits for the end.
 pub(crate) fn send(load: &Load) -> io::Result<Sent> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
     std::thread::scope(|scope| {
-        let sending = scope.spawn(|| runtime.block_on(send_all(load)));
+        let sending = scope.spawn(|| {
+            tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()?
+                .block_on(send_all(load))
+        });
         sending
             .join()
             .unwrap_or_else(|_| Err(io::Error::other("the senders failed")))
