@@ -16,4 +16,5 @@ pub mod listening;
 pub mod binaries;
 pub mod process;
 pub mod nodes;
+pub mod desk;
 pub mod usage;

@@ -1,0 +1,99 @@
+//! The texts of both commands as snapshots: a change of what people read is a change that somebody looks at.
+
+use towline_tests::binaries::Binary;
+use towline_tests::process::run;
+
+#[tokio::test]
+async fn the_help_of_every_command_is_as_it_was() {
+    let folder = tempfile::tempdir().unwrap();
+
+    for command in [
+        "",
+        "demo",
+        "listen",
+        "events",
+        "events list",
+        "events show",
+        "events tail",
+        "events diff",
+        "events curl",
+        "replay",
+        "verify",
+        "endpoints",
+        "endpoints create",
+        "endpoints list",
+        "endpoints show",
+        "endpoints rotate-secret",
+        "endpoints delete",
+        "tokens",
+        "tokens create",
+        "tokens list",
+        "tokens revoke",
+        "login",
+        "logout",
+        "whoami",
+        "serve",
+        "doctor",
+        "completions",
+    ] {
+        let arguments: Vec<_> = command.split_whitespace().chain(["--help"]).collect();
+        let help = run(Binary::Towline, folder.path(), &arguments).await;
+        assert_eq!(help.code, 0, "towline {command}: {}", help.stderr);
+        let name = format!("towline {command}").trim().replace(' ', "-");
+        insta::assert_snapshot!(name, without_global_options(&help.stdout));
+    }
+    let help = run(Binary::Relay, folder.path(), &["--help"]).await;
+    insta::assert_snapshot!("towline-server", help.stdout);
+}
+
+#[tokio::test]
+async fn the_errors_of_a_wrong_command_line_are_as_they_were() {
+    let folder = tempfile::tempdir().unwrap();
+
+    let mut texts = Vec::new();
+    for arguments in [
+        &["surprise"][..],
+        &["listen", "not a target"],
+        &["listen", "99999"],
+        &["listen", "3000", "--endpoint", "NO NAME"],
+        &["listen", "3000", "--concurrency", "0"],
+        &["listen", "3000", "--since", "sometime"],
+        &["listen", "3000", "--timeout", "soon"],
+        &["listen", "3000", "--add-header", "no colon"],
+        &["events", "show", "evt_short"],
+        &["events", "list", "--limit", "0"],
+        &["replay"],
+        &["tokens", "create", "x", "--scope", "everything"],
+        &["completions", "sh"],
+        &["--relay", "nonsense", "events", "list"],
+        &["--relay", "http://127.0.0.1:9", "events", "list"],
+        &["verify", "nobody"],
+        &["logout"],
+    ] {
+        let finished = run(Binary::Towline, folder.path(), arguments).await;
+        let text = finished
+            .stderr
+            .replace(&folder.path().display().to_string(), "HOME");
+        texts.push(format!(
+            "$ towline {}\n{}[exit {}]\n",
+            arguments.join(" "),
+            text,
+            finished.code
+        ));
+    }
+
+    insta::assert_snapshot!("errors", texts.join("\n"));
+}
+
+/// The global options stand in the first help; elsewhere they would repeat.
+fn without_global_options(help: &str) -> String {
+    let is_main = help.contains("Commands:\n  demo");
+    match help.find("Global options:") {
+        Some(start) if !is_main => {
+            let rest = &help[start..];
+            let end = rest.find("\n\n").map_or(help.len(), |end| start + end + 2);
+            format!("{}{}", &help[..start], &help[end.min(help.len())..])
+        }
+        _ => help.to_owned(),
+    }
+}
