@@ -1,0 +1,174 @@
+//! What can go wrong between the command and the relay, and which exit code it means.
+
+use towline_shared::api::Problem;
+
+use crate::commands::Exit;
+use crate::dial::DialError;
+use crate::screen::escape;
+
+/// A call to the relay failed.
+#[derive(Debug, thiserror::Error)]
+pub enum ApiError {
+    /// The relay cannot be reached.
+    #[error("could not reach the relay `{url}`")]
+    Unreachable {
+        /// Its address.
+        url: String,
+        /// At which step.
+        source: DialError,
+    },
+    /// The connection broke, or took too long.
+    #[error("the exchange with the relay `{url}` broke off: {detail}")]
+    Broken {
+        /// Its address.
+        url: String,
+        /// How.
+        detail: String,
+    },
+    /// The relay says no.
+    #[error("{}", sentence(.0))]
+    Problem(Box<Problem>),
+    /// What came back is not what a relay answers.
+    #[error("could not read {what}: {detail}")]
+    Unreadable {
+        /// Which part.
+        what: String,
+        /// What is wrong with it.
+        detail: String,
+    },
+}
+
+impl ApiError {
+    /// Whether the relay says that there is no such thing.
+    pub fn is_not_found(&self) -> bool {
+        matches!(self, Self::Problem(problem) if problem.status == 404)
+    }
+
+    /// Whether the token may not do this.
+    pub fn is_forbidden(&self) -> bool {
+        matches!(self, Self::Problem(problem) if problem.status == 403)
+    }
+
+    /// Whether the same call may succeed a little later.
+    pub fn may_pass(&self) -> bool {
+        match self {
+            Self::Unreachable { .. } | Self::Broken { .. } => true,
+            Self::Problem(problem) => problem.status == 429 || problem.status >= 500,
+            Self::Unreadable { .. } => false,
+        }
+    }
+
+    /// The exit code that it means.
+    pub fn exit(&self) -> Exit {
+        match self {
+            Self::Unreachable { .. } | Self::Broken { .. } | Self::Unreadable { .. } => Exit::RelayUnreachable,
+            Self::Problem(problem) => match problem.status {
+                401 => Exit::Unauthorised,
+                403 => Exit::Forbidden,
+                404 | 410 => Exit::NotFound,
+                400 | 409 | 413 | 415 | 422 => Exit::InvalidInput,
+                429 => Exit::RateLimited,
+                _ => Exit::Unexpected,
+            },
+        }
+    }
+
+    /// The next step, if there is one.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Unreachable { .. } | Self::Broken { .. } => {
+                Some("`towline doctor` checks the way to the relay step by step".to_owned())
+            }
+            Self::Unreadable { .. } => {
+                Some("is this the address of a Towline relay? `towline doctor` looks".to_owned())
+            }
+            Self::Problem(problem) => hint_for(problem),
+        }
+    }
+}
+
+fn hint_for(problem: &Problem) -> Option<String> {
+    match problem.status {
+        401 => Some("store a valid token with `towline login`, or name one with `--token-file`".to_owned()),
+        403 => {
+            let scope = problem.missing_scope.as_deref()?;
+            Some(format!(
+                "ask for a token made with `towline tokens create NAME --scope {}`",
+                escape::line(scope)
+            ))
+        }
+        429 => Some("wait a little and try again".to_owned()),
+        500.. => Some("the relay's log says more".to_owned()),
+        _ => None,
+    }
+}
+
+/// The problem in one sentence; its words come from outside.
+fn sentence(problem: &Problem) -> String {
+    let words = problem.detail.as_deref().unwrap_or(&problem.title);
+    let words = escape::line(words);
+    match &problem.missing_scope {
+        Some(scope) if !words.contains(scope.as_str()) => {
+            format!("{words} (the token lacks the scope `{}`)", escape::line(scope))
+        }
+        _ => words.into_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn problem(status: u16) -> ApiError {
+        ApiError::Problem(Box::new(Problem {
+            kind: "urn:towline:problem:x".to_owned(),
+            title: "A title".to_owned(),
+            status,
+            detail: None,
+            missing_scope: None,
+        }))
+    }
+
+    #[test]
+    fn each_status_has_its_exit_code() {
+        for (status, exit) in [
+            (401, Exit::Unauthorised),
+            (403, Exit::Forbidden),
+            (404, Exit::NotFound),
+            (400, Exit::InvalidInput),
+            (409, Exit::InvalidInput),
+            (422, Exit::InvalidInput),
+            (429, Exit::RateLimited),
+            (500, Exit::Unexpected),
+        ] {
+            assert_eq!(problem(status).exit(), exit, "{status}");
+        }
+    }
+
+    #[test]
+    fn the_missing_scope_is_named() {
+        let error = ApiError::Problem(Box::new(Problem {
+            kind: "urn:towline:problem:forbidden".to_owned(),
+            title: "Forbidden".to_owned(),
+            status: 403,
+            detail: None,
+            missing_scope: Some("admin".to_owned()),
+        }));
+
+        assert_eq!(error.to_string(), "Forbidden (the token lacks the scope `admin`)");
+        assert!(error.hint().unwrap().contains("--scope admin"));
+    }
+
+    #[test]
+    fn words_of_the_relay_are_escaped() {
+        let error = ApiError::Problem(Box::new(Problem {
+            kind: String::new(),
+            title: String::new(),
+            status: 400,
+            detail: Some("bad \x1b[31m".to_owned()),
+            missing_scope: None,
+        }));
+
+        assert_eq!(error.to_string(), "bad \\x1b[31m");
+    }
+}

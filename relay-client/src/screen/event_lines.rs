@@ -1,0 +1,378 @@
+//! An event's two lines: what arrived, and what the app said to it. Columns keep their places from line to line and
+//! fit the terminal; on a narrow one the least important give way.
+
+use std::time::Duration;
+
+use jiff::tz::TimeZone;
+use towline_shared::event::{EventInfo, EventKind};
+use towline_shared::hop::endpoint_target;
+use towline_shared::outcome::{Attempt, Outcome, Phase};
+use towline_shared::time::Timestamp;
+use towline_shared::verdict::{Failure, Match, Verdict};
+
+use super::width::{columns, cut, pad, wrap};
+use super::{COLUMNS_WITHOUT_TERMINAL, escape, paint, quantity};
+
+/// `evt_` and 26 characters.
+const ID_COLUMNS: usize = 30;
+/// `999.9 MB`
+const SIZE_COLUMNS: usize = 8;
+/// Below this the size, the milliseconds and the details of the verdict are left out.
+const NARROW: usize = 100;
+/// Enough for `POST /in/…` and a little.
+const LEAST_REQUEST_COLUMNS: usize = 12;
+
+/// Where the columns stand.
+#[derive(Clone, Debug)]
+pub struct Layout {
+    request: usize,
+    total: usize,
+    is_narrow: bool,
+    is_cut: bool,
+    zone: TimeZone,
+}
+
+/// A request as its line shows it.
+#[derive(Clone, Copy, Debug)]
+pub struct Arrival<'a> {
+    /// The event.
+    pub info: &'a EventInfo,
+    /// The method.
+    pub method: &'a str,
+    /// The request target.
+    pub target: &'a str,
+    /// Whether somebody asked for it again.
+    pub is_replay: bool,
+}
+
+impl Layout {
+    /// For a terminal with so many columns; without one nothing is cut.
+    pub fn new(terminal_columns: Option<usize>, zone: TimeZone) -> Self {
+        let total = terminal_columns.unwrap_or(COLUMNS_WITHOUT_TERMINAL);
+        let is_narrow = total < NARROW;
+        let others = if is_narrow {
+            // time, arrow, gap, id, gap, `verified`
+            8 + 2 + 4 + 2 + ID_COLUMNS + 2 + 8
+        } else {
+            // time, arrow, gap, id, gap, size, gap, `verified provider`
+            12 + 2 + 4 + 2 + ID_COLUMNS + 2 + SIZE_COLUMNS + 2 + 26
+        };
+        Self {
+            request: total.saturating_sub(others).max(LEAST_REQUEST_COLUMNS),
+            total,
+            is_narrow,
+            is_cut: terminal_columns.is_some(),
+            zone,
+        }
+    }
+
+    fn time(&self, at: Timestamp) -> String {
+        paint::quiet(quantity::time_of_day(at, &self.zone, !self.is_narrow))
+    }
+
+    fn indent(&self) -> usize {
+        if self.is_narrow { 14 } else { 18 }
+    }
+
+    fn fit(&self, text: &str) -> String {
+        if self.is_cut {
+            pad(&cut(text, self.request), self.request)
+        } else {
+            pad(text, self.request)
+        }
+    }
+}
+
+/// The line of an event that arrived, and below it the reason when consumers do not get it.
+pub fn arrival(arrival: Arrival<'_>, layout: &Layout) -> Vec<String> {
+    let info = arrival.info;
+    let time = layout.time(info.received_at);
+    let request = layout.fit(&request(arrival, layout));
+    let size = if layout.is_narrow {
+        String::new()
+    } else {
+        format!("  {:>SIZE_COLUMNS$}", quantity::size(info.body_length))
+    };
+    let verdict = verdict(&info.verdict, layout.is_narrow);
+    let line = format!("{time}  {} {request}  {}{size}  {verdict}", arrow(info), info.id);
+    let mut lines = vec![line];
+    if info.kind == EventKind::Handshake {
+        lines.extend(below("note:", "the relay answered this challenge of the provider itself", layout));
+    } else if let Verdict::Failed(failure) = &info.verdict {
+        lines.extend(explanation(failure, layout));
+    }
+    lines
+}
+
+/// The line of what came of an attempt. The event's id is shown when several are in hand at a time.
+pub fn outcome(attempt: &Attempt, method: &str, shows_id: bool, layout: &Layout) -> String {
+    let micros = attempt.duration_micros;
+    let ended = attempt.started_at.as_millis().saturating_add(micros / 1000);
+    let time = layout.time(Timestamp::from_millis(ended));
+    let (word, is_good) = outcome_word(&attempt.outcome);
+    let target = escape::line(&attempt.target);
+    let plain = format!("{word} {} {target}", escape::line(method));
+    // Without the event's id the URL has its room as well.
+    let width = if shows_id { layout.request } else { layout.request + 2 + ID_COLUMNS };
+    let text = if layout.is_cut { cut(&plain, width) } else { plain };
+    let rest = text.strip_prefix(word.as_str()).unwrap_or_default();
+    let gap = " ".repeat(width.saturating_sub(columns(&text)));
+    let word = if is_good { paint::good(&word) } else { paint::bad(&word) };
+    let id = if shows_id { format!("  {}", attempt.event) } else { String::new() };
+    let took = quantity::duration(Duration::from_micros(micros));
+    let took = if layout.is_narrow { took } else { format!("{took:>SIZE_COLUMNS$}") };
+    let detail = outcome_detail(attempt);
+    let line = format!("{time}  <-- {word}{rest}{gap}{id}  {took}  {detail}");
+    line.trim_end().to_owned()
+}
+
+/// The request target with the endpoint's key, which is long and says nothing, left out.
+pub fn short_target(target: &str) -> String {
+    let Some(parts) = endpoint_target(target.as_bytes()) else {
+        return escape::line(target).into_owned();
+    };
+    let query = parts.query.map_or_else(String::new, |query| format!("?{}", escape::bytes(query)));
+    format!("/in/…{}{query}", escape::bytes(parts.suffix))
+}
+
+/// A verdict in a few words, coloured.
+pub fn verdict(verdict: &Verdict, is_short: bool) -> String {
+    match verdict {
+        Verdict::Verified(found) => with_match("verified", found, is_short),
+        Verdict::Authenticated(found) => with_match("authenticated", found, is_short),
+        Verdict::Failed(_) if is_short => paint::bad("FAILED"),
+        Verdict::Failed(failure) => {
+            let provider = escape::line(&failure.provider);
+            format!("{} {provider}: {}", paint::bad("FAILED"), cause_code(failure))
+        }
+        Verdict::Unchecked => paint::quiet("unchecked"),
+    }
+}
+
+/// The stable code of a failure's cause.
+pub fn cause_code(failure: &Failure) -> String {
+    match serde_json::to_value(failure.cause) {
+        Ok(serde_json::Value::String(code)) => code,
+        _ => "failed".to_owned(),
+    }
+}
+
+/// The cause in a sentence and the first thing that may help, indented below the event's line.
+pub fn explanation(failure: &Failure, layout: &Layout) -> Vec<String> {
+    let mut lines = below("cause:", &failure.detail, layout);
+    if let Some(finding) = failure.findings.first() {
+        lines.extend(below("found:", &finding.sentence, layout));
+        lines.extend(below("hint:", &finding.hint, layout));
+    }
+    lines
+}
+
+/// A labelled sentence, indented below an event's line and wrapped.
+pub fn below(label: &str, sentence: &str, layout: &Layout) -> Vec<String> {
+    const LABEL_COLUMNS: usize = 7;
+    let indent = " ".repeat(layout.indent());
+    let room = layout.total.saturating_sub(layout.indent() + LABEL_COLUMNS).max(20);
+    let sentence = escape::line(sentence);
+    let lines = if layout.is_cut { wrap(&sentence, room) } else { vec![sentence.into_owned()] };
+    let labels = std::iter::once(label).chain(std::iter::repeat(""));
+    lines
+        .iter()
+        .zip(labels)
+        .map(|(line, label)| {
+            let label = paint::strong(format_args!("{label:<LABEL_COLUMNS$}"));
+            format!("{indent}{label}{line}")
+        })
+        .collect()
+}
+
+fn arrow(info: &EventInfo) -> String {
+    if info.kind == EventKind::Handshake {
+        paint::odd("--o")
+    } else if info.is_deliverable {
+        paint::strong("-->")
+    } else {
+        paint::bad("--x")
+    }
+}
+
+/// `METHOD PATH TYPE`; the path gives way first.
+fn request(arrival: Arrival<'_>, layout: &Layout) -> String {
+    let replay = if arrival.is_replay { "replay " } else { "" };
+    let method = escape::line(arrival.method);
+    let start = format!("{replay}{method} ");
+    let kind = arrival.info.event_type.as_deref();
+    let end = kind.map_or_else(String::new, |kind| format!(" {}", escape::line(kind)));
+    let path = short_target(arrival.target);
+    let room = layout.request.saturating_sub(columns(&start) + columns(&end));
+    let path = if layout.is_cut && room >= 6 { cut(&path, room) } else { path };
+    format!("{start}{path}{end}")
+}
+
+fn with_match(word: &str, found: &Match, is_short: bool) -> String {
+    let word = paint::good(word);
+    if is_short {
+        return word;
+    }
+    let scheme = found.scheme.as_deref().map_or_else(String::new, |scheme| format!("/{}", escape::line(scheme)));
+    format!("{word} {}{scheme} ({})", escape::line(&found.provider), found.secret)
+}
+
+fn outcome_word(outcome: &Outcome) -> (String, bool) {
+    match outcome {
+        Outcome::Answered { status, .. } => (status.to_string(), *status < 400),
+        Outcome::Refused { .. } => ("refused".to_owned(), false),
+        Outcome::TimedOut { .. } => ("timed out".to_owned(), false),
+        Outcome::Reset { .. } => ("reset".to_owned(), false),
+        Outcome::CutOff => ("cut off".to_owned(), false),
+    }
+}
+
+fn outcome_detail(attempt: &Attempt) -> String {
+    let words = match &attempt.outcome {
+        Outcome::Answered { .. } => String::new(),
+        Outcome::Refused { detail } | Outcome::Reset { detail } => escape::line(detail).into_owned(),
+        Outcome::TimedOut { phase } => phase_words(*phase).to_owned(),
+        Outcome::CutOff => "the first attempt was cut off".to_owned(),
+    };
+    if attempt.number > 1 {
+        let number = format!("attempt {}", attempt.number);
+        return if words.is_empty() { number } else { format!("{words} ({number})") };
+    }
+    words
+}
+
+/// What the client waited for, in words.
+pub const fn phase_words(phase: Phase) -> &'static str {
+    match phase {
+        Phase::Connect => "no connection in time",
+        Phase::Send => "the app did not read the request in time",
+        Phase::Reply => "no reply in time",
+        Phase::Body => "the reply did not end in time",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use insta::assert_snapshot;
+    use towline_shared::event::HeadSource;
+    use towline_shared::id::{EventId, Seq};
+    use towline_shared::outcome::Delivery;
+    use towline_shared::verdict::{Cause, Finding};
+
+    use super::*;
+
+    const TARGET: &str = "/in/0123456789abcdefghjkmnpqrstvwxyz/orders/eu?x=%2F&y=a-rather-long-value";
+
+    fn event(verdict: Verdict) -> EventInfo {
+        EventInfo {
+            id: EventId::new(Timestamp::from_millis(1_760_000_000_000), [7; 10]),
+            seq: Seq(1),
+            endpoint: "orders".parse().unwrap(),
+            received_at: Timestamp::from_millis(1_760_000_000_120),
+            remote: [127, 0, 0, 1].into(),
+            tls: false,
+            kind: EventKind::Webhook,
+            is_deliverable: verdict.is_accepted(),
+            verdict,
+            head_source: HeadSource::Recorded,
+            body_length: 1249,
+            delivery_id: None,
+            event_type: Some("reward_earned".to_owned()),
+        }
+    }
+
+    fn verified() -> Verdict {
+        Verdict::Verified(Match {
+            provider: "extole".to_owned(),
+            scheme: Some("hmac-sha256".to_owned()),
+            secret: "prod".parse().unwrap(),
+        })
+    }
+
+    fn failed() -> Verdict {
+        Verdict::Failed(Failure {
+            provider: "extole".to_owned(),
+            cause: Cause::SignatureMismatch,
+            detail: "the signature in `X-Extole-Signature` does not match the body and any of the 2 secrets".to_owned(),
+            findings: vec![Finding {
+                code: "trailing_newline".to_owned(),
+                sentence: "without the line end at its end the body matches".to_owned(),
+                hint: "sign the bytes that are sent".to_owned(),
+            }],
+        })
+    }
+
+    fn attempt(outcome: Outcome, number: u32) -> Attempt {
+        Attempt {
+            event: EventId::new(Timestamp::from_millis(1_760_000_000_000), [7; 10]),
+            delivery: Delivery { seq: Seq(1), replay: None },
+            number,
+            started_at: Timestamp::from_millis(1_760_000_000_122),
+            duration_micros: 9_400,
+            target: "http://localhost:3000/hooks/orders/eu?x=%2F&y=a-rather-long-value".to_owned(),
+            outcome,
+            settled: None,
+            retry_after_millis: None,
+            changes: Vec::new(),
+            sent_body_sha256: None,
+            sent_body_length: 0,
+        }
+    }
+
+    fn shown(terminal: Option<usize>) -> String {
+        let layout = Layout::new(terminal, TimeZone::UTC);
+        let mut lines = Vec::new();
+        for (verdict, is_replay) in [(verified(), false), (failed(), false), (Verdict::Unchecked, true)] {
+            let info = event(verdict);
+            lines.extend(arrival(Arrival { info: &info, method: "POST", target: TARGET, is_replay }, &layout));
+        }
+        let answered = |status| Outcome::Answered { status, body_length: 2, first_byte_micros: 9000 };
+        lines.push(outcome(&attempt(answered(200), 1), "POST", false, &layout));
+        lines.push(outcome(&attempt(answered(500), 2), "POST", true, &layout));
+        let refused = Outcome::Refused { detail: "connection refused".to_owned() };
+        lines.push(outcome(&attempt(refused, 1), "POST", false, &layout));
+        lines.push(outcome(&attempt(Outcome::TimedOut { phase: Phase::Reply }, 3), "POST", false, &layout));
+        anstream::adapter::strip_str(&lines.join("\n")).to_string()
+    }
+
+    #[test]
+    fn a_wide_terminal_shows_everything() {
+        assert_snapshot!(shown(Some(140)));
+    }
+
+    #[test]
+    fn a_terminal_of_eighty_columns_shows_what_matters() {
+        assert_snapshot!(shown(Some(80)));
+    }
+
+    #[test]
+    fn a_pipe_gets_everything_uncut() {
+        assert_snapshot!(shown(None));
+    }
+
+    #[test]
+    fn an_arrival_without_findings_never_takes_more_than_the_terminal_has() {
+        for total in 80..200 {
+            let layout = Layout::new(Some(total), TimeZone::UTC);
+            let info = event(Verdict::Unchecked);
+            let lines = arrival(Arrival { info: &info, method: "POST", target: TARGET, is_replay: false }, &layout);
+
+            let line = anstream::adapter::strip_str(&lines[0]).to_string();
+
+            assert!(columns(&line) <= total + 1, "{total}: {line}");
+        }
+    }
+
+    #[test]
+    fn text_of_the_sender_is_escaped() {
+        let mut info = event(Verdict::Unchecked);
+        info.event_type = Some("\x1b[2Jboo\u{202e}".to_owned());
+        let layout = Layout::new(None, TimeZone::UTC);
+
+        let lines = arrival(Arrival { info: &info, method: "POST", target: "/in/\u{9b}", is_replay: false }, &layout);
+
+        let line = anstream::adapter::strip_str(&lines[0]).to_string();
+        assert!(line.contains("\\x1b[2Jboo\\u{202e}"), "{line}");
+        assert!(line.contains("/in/\\u{9b}"), "{line}");
+    }
+}

@@ -1,0 +1,269 @@
+//! What `towline listen` shows a person: data lines for events, notices for what happens around them.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use towline_shared::id::EventId;
+use towline_shared::wire::Welcome;
+
+use super::event_lines::{self, Arrival, Layout};
+use super::{escape, paint, quantity};
+use crate::listen::{News, Summary};
+
+/// More methods than deliveries can be in hand are not remembered.
+const MOST_METHODS: usize = 4096;
+
+/// A line and where it goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Shown {
+    /// To stdout.
+    Data(String),
+    /// To stderr.
+    Notice(String),
+}
+
+/// What the listener was started with, as far as it is told at the start.
+#[derive(Clone, Debug)]
+pub struct Session {
+    /// The name of the endpoint.
+    pub endpoint: String,
+    /// The name of the consumer.
+    pub consumer: String,
+    /// The target.
+    pub target: String,
+    /// Where the secret came from, when this run added one.
+    pub secret_from: Option<String>,
+    /// Whether several deliveries may be in hand.
+    pub is_concurrent: bool,
+}
+
+/// Turns news into lines; remembers methods, which outcomes do not carry.
+#[derive(Debug)]
+pub struct ListenLines {
+    session: Session,
+    methods: HashMap<EventId, String>,
+}
+
+impl ListenLines {
+    /// For a run of `listen`.
+    pub fn new(session: Session) -> Self {
+        Self {
+            session,
+            methods: HashMap::new(),
+        }
+    }
+
+    /// The lines for one piece of news.
+    pub fn lines(&mut self, news: &News, layout: &Layout) -> Vec<Shown> {
+        match news {
+            News::Ready { welcome, is_again } => self.ready(welcome, *is_again),
+            News::Event { info, method, target, is_replay } => {
+                if self.methods.len() < MOST_METHODS {
+                    self.methods.insert(info.id, method.clone());
+                }
+                let arrival = Arrival { info, method, target, is_replay: *is_replay };
+                data(event_lines::arrival(arrival, layout))
+            }
+            News::Outcome { info, attempt, hint } => {
+                let method = self.methods.get(&info.id).cloned().unwrap_or_default();
+                if attempt.settled.is_some() {
+                    self.methods.remove(&info.id);
+                }
+                let line = event_lines::outcome(attempt, &method, self.session.is_concurrent, layout);
+                let hint = hint.iter().flat_map(|hint| event_lines::below("hint:", hint, layout));
+                let mut shown = vec![Shown::Data(line)];
+                shown.extend(hint.map(Shown::Notice));
+                shown
+            }
+            News::Waiting { info, why, retry_in } => vec![self.waiting(info.id, why, *retry_in)],
+            News::Reconnecting { why, retry_in } => vec![notice(format!(
+                "{} the relay is gone ({}); trying again in {}",
+                paint::odd("reconnecting:"),
+                escape::line(why),
+                quantity::duration(*retry_in)
+            ))],
+            News::Gap { from, to } => vec![notice(format!(
+                "{} the relay no longer has events {from} to {to} of `{}`; they are skipped",
+                paint::odd("gap:"),
+                self.session.endpoint
+            ))],
+            News::Notice(message) => {
+                vec![notice(format!("{} {}", paint::odd("relay:"), escape::line(message)))]
+            }
+        }
+    }
+
+    fn waiting(&self, id: EventId, why: &str, retry_in: Duration) -> Shown {
+        notice(format!(
+            "{} {id} waits for {} ({}); first try again in {}",
+            paint::odd("waiting:"),
+            escape::line(&self.session.target),
+            escape::line(why),
+            quantity::duration(retry_in)
+        ))
+    }
+
+    fn ready(&self, welcome: &Welcome, is_again: bool) -> Vec<Shown> {
+        if is_again {
+            let backlog = quantity::count(welcome.backlog, "event");
+            return vec![notice(format!("{} {backlog} to deliver", paint::good("connected again:")))];
+        }
+        let mut shown = vec![Shown::Data(paint::link(escape::line(&welcome.public_url)))];
+        let rows = [
+            ("provider", provider(welcome, self.session.secret_from.as_deref())),
+            ("consumer", self.consumer(welcome)),
+            ("target", escape::line(&self.session.target).into_owned()),
+            ("backlog", backlog(welcome)),
+        ];
+        for (label, value) in rows {
+            shown.push(notice(format!("  {}{value}", paint::quiet(format_args!("{label:<10}")))));
+        }
+        shown
+    }
+
+    fn consumer(&self, welcome: &Welcome) -> String {
+        let name = escape::line(&self.session.consumer);
+        let endpoint = &self.session.endpoint;
+        if welcome.is_new {
+            format!("{name} (new) of endpoint `{endpoint}`")
+        } else {
+            format!("{name} (resumes behind event {}) of endpoint `{endpoint}`", welcome.cursor)
+        }
+    }
+}
+
+/// The last lines of a run.
+pub fn summary(summary: &Summary) -> Vec<String> {
+    let mut lines = vec![format!(
+        "delivered {}, failed {}, unanswered attempts {}",
+        summary.done, summary.failed, summary.unanswered
+    )];
+    if summary.left > 0 {
+        lines.push(format!(
+            "{} {} in hand was not finished and is delivered next time",
+            paint::odd("left:"),
+            quantity::count(summary.left, "event")
+        ));
+    }
+    lines
+}
+
+fn provider(welcome: &Welcome, secret_from: Option<&str>) -> String {
+    let Some(provider) = &welcome.provider else {
+        return "none: requests are not checked (choose one with --provider)".to_owned();
+    };
+    let provider = escape::line(provider);
+    if welcome.secrets.is_empty() {
+        return format!("{provider}, {}", paint::odd("no secret: requests are not checked"));
+    }
+    let names: Vec<_> = welcome.secrets.iter().map(|name| format!("`{}`", escape::line(name))).collect();
+    let word = if names.len() == 1 { "secret" } else { "secrets" };
+    let from = secret_from.map_or_else(String::new, |from| format!(" (from {from})"));
+    format!("{provider}, checked with {word} {}{from}", names.join(", "))
+}
+
+fn backlog(welcome: &Welcome) -> String {
+    let waiting = match welcome.backlog {
+        0 => "nothing waits".to_owned(),
+        1 => "1 event waits".to_owned(),
+        many => format!("{many} events wait"),
+    };
+    match welcome.earlier {
+        0 => waiting,
+        earlier => format!(
+            "{waiting}; {} before the start ({} and --since beginning deliver them)",
+            quantity::count(earlier, "earlier event"),
+            "another --as NAME"
+        ),
+    }
+}
+
+fn data(lines: Vec<String>) -> Vec<Shown> {
+    lines.into_iter().map(Shown::Data).collect()
+}
+
+const fn notice(line: String) -> Shown {
+    Shown::Notice(line)
+}
+
+#[cfg(test)]
+mod tests {
+    use insta::assert_snapshot;
+    use jiff::tz::TimeZone;
+    use towline_shared::id::{Seq, SessionId};
+    use towline_shared::time::Timestamp;
+
+    use super::*;
+
+    fn welcome() -> Welcome {
+        Welcome {
+            relay: "towline/0.1.0".to_owned(),
+            session: SessionId::from_bytes([0; 16]),
+            cursor: Seq(12),
+            backlog: 3,
+            is_new: false,
+            earlier: 0,
+            public_url: "https://relay.example/in/0123456789abcdefghjkmnpqrstvwxyz".to_owned(),
+            provider: Some("extole".to_owned()),
+            secrets: vec!["prod".to_owned()],
+        }
+    }
+
+    fn shown(all: &[News]) -> String {
+        let mut lines = ListenLines::new(Session {
+            endpoint: "orders".to_owned(),
+            consumer: "localhost:3000".to_owned(),
+            target: "http://localhost:3000".to_owned(),
+            secret_from: None,
+            is_concurrent: false,
+        });
+        let layout = Layout::new(Some(100), TimeZone::UTC);
+        let mut text = String::new();
+        for shown in all.iter().flat_map(|news| lines.lines(news, &layout)) {
+            let (stream, line) = match shown {
+                Shown::Data(line) => ("out", line),
+                Shown::Notice(line) => ("err", line),
+            };
+            text.push_str(&format!("{stream}| {}\n", anstream::adapter::strip_str(&line)));
+        }
+        text
+    }
+
+    #[test]
+    fn the_public_url_stands_first_and_alone_on_stdout() {
+        let ready = News::Ready { welcome: welcome(), is_again: false };
+
+        assert_snapshot!(shown(&[ready]));
+    }
+
+    #[test]
+    fn a_new_consumer_hears_of_earlier_events_and_of_what_is_not_checked() {
+        let welcome = Welcome { is_new: true, earlier: 5, backlog: 0, provider: None, secrets: Vec::new(), ..welcome() };
+
+        assert_snapshot!(shown(&[News::Ready { welcome, is_again: false }]));
+    }
+
+    #[test]
+    fn what_happens_around_events_goes_to_stderr() {
+        let wait = Duration::from_millis(250);
+        let news = [
+            News::Reconnecting { why: "connection reset".to_owned(), retry_in: wait },
+            News::Ready { welcome: welcome(), is_again: true },
+            News::Gap { from: Seq(3), to: Seq(9) },
+            News::Notice("the relay \x1b[31mrestarts".to_owned()),
+        ];
+
+        assert_snapshot!(shown(&news));
+    }
+
+    #[test]
+    fn the_summary_names_what_was_left() {
+        let all = Summary { done: 3, failed: 1, unanswered: 2, left: 1 };
+
+        let lines = summary(&all).join("\n");
+
+        assert!(anstream::adapter::strip_str(&lines).to_string().contains("left: 1 event in hand"));
+        assert_eq!(summary(&Summary::default()).len(), 1);
+        let _ = Timestamp::default();
+    }
+}
