@@ -19,7 +19,12 @@ use crate::settings;
 /// A relay receives each webhook, checks its signature, keeps it, and streams it here, where it is
 /// replayed against localhost as the provider sent it.
 #[derive(Debug, Parser)]
-#[command(name = "towline", version, propagate_version = true, arg_required_else_help = true)]
+#[command(
+    name = "towline",
+    version,
+    propagate_version = true,
+    arg_required_else_help = true
+)]
 #[command(after_long_help = "\
 Examples:
   towline demo                                       see the whole way in ten seconds
@@ -153,7 +158,12 @@ mod tests {
         while let Some(command) = waiting.pop() {
             assert!(command.get_about().is_some(), "{}", command.get_name());
             for argument in command.get_arguments() {
-                assert!(argument.get_help().is_some(), "{} {}", command.get_name(), argument.get_id());
+                assert!(
+                    argument.get_help().is_some(),
+                    "{} {}",
+                    command.get_name(),
+                    argument.get_id()
+                );
             }
             waiting.extend(command.get_subcommands());
         }

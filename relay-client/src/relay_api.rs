@@ -78,6 +78,11 @@ impl RelayApi {
         self.exchange.relay()
     }
 
+    /// The token for it.
+    pub const fn token(&self) -> Option<&Secret> {
+        self.exchange.token()
+    }
+
     /// `GET /v1/whoami`
     pub async fn whoami(&self) -> Answer<WhoAmI> {
         self.get("/v1/whoami").await
@@ -99,22 +104,43 @@ impl RelayApi {
     }
 
     /// `PATCH /v1/endpoints/{name}`
-    pub async fn change_endpoint(&self, name: &EndpointName, change: &ChangeEndpoint) -> Answer<EndpointView> {
-        self.send("PATCH", &format!("/v1/endpoints/{name}"), change).await
+    pub async fn change_endpoint(
+        &self,
+        name: &EndpointName,
+        change: &ChangeEndpoint,
+    ) -> Answer<EndpointView> {
+        self.send("PATCH", &format!("/v1/endpoints/{name}"), change)
+            .await
     }
 
     /// `DELETE /v1/endpoints/{name}`
     pub async fn delete_endpoint(&self, name: &EndpointName) -> Answer<()> {
-        self.call(Call::new("DELETE", &format!("/v1/endpoints/{name}"))).await.map(drop)
+        self.call(Call::new("DELETE", &format!("/v1/endpoints/{name}")))
+            .await
+            .map(drop)
     }
 
     /// `PUT /v1/endpoints/{name}/secrets/{secret}`
-    pub async fn put_secret(&self, name: &EndpointName, secret: &SecretName, put: &PutSecret) -> Answer<EndpointView> {
-        self.send("PUT", &format!("/v1/endpoints/{name}/secrets/{secret}"), put).await
+    pub async fn put_secret(
+        &self,
+        name: &EndpointName,
+        secret: &SecretName,
+        put: &PutSecret,
+    ) -> Answer<EndpointView> {
+        self.send(
+            "PUT",
+            &format!("/v1/endpoints/{name}/secrets/{secret}"),
+            put,
+        )
+        .await
     }
 
     /// `DELETE /v1/endpoints/{name}/secrets/{secret}`
-    pub async fn delete_secret(&self, name: &EndpointName, secret: &SecretName) -> Answer<EndpointView> {
+    pub async fn delete_secret(
+        &self,
+        name: &EndpointName,
+        secret: &SecretName,
+    ) -> Answer<EndpointView> {
         let call = Call::new("DELETE", &format!("/v1/endpoints/{name}/secrets/{secret}"));
         self.read(call).await
     }
@@ -126,7 +152,10 @@ impl RelayApi {
 
     /// `DELETE /v1/endpoints/{name}/events?through=SEQ`
     pub async fn trim(&self, name: &EndpointName, through: Seq) -> Answer<Trimmed> {
-        let call = Call::new("DELETE", &format!("/v1/endpoints/{name}/events?through={through}"));
+        let call = Call::new(
+            "DELETE",
+            &format!("/v1/endpoints/{name}/events?through={through}"),
+        );
         self.read(call).await
     }
 
@@ -142,16 +171,24 @@ impl RelayApi {
 
     /// `GET /v1/events/{id}/raw`: the head as received, then the body.
     pub async fn raw(&self, id: EventId) -> Answer<Download> {
-        self.exchange.download(&format!("/v1/events/{id}/raw")).await
+        self.exchange
+            .download(&format!("/v1/events/{id}/raw"))
+            .await
     }
 
     /// `GET /v1/events/{id}/body`
     pub async fn body(&self, id: EventId) -> Answer<Download> {
-        self.exchange.download(&format!("/v1/events/{id}/body")).await
+        self.exchange
+            .download(&format!("/v1/events/{id}/body"))
+            .await
     }
 
     /// `GET /v1/events/stream`, from behind the event with this id when there is one.
-    pub async fn tail(&self, endpoint: Option<&EndpointName>, last: Option<EventId>) -> Answer<Tail> {
+    pub async fn tail(
+        &self,
+        endpoint: Option<&EndpointName>,
+        last: Option<EventId>,
+    ) -> Answer<Tail> {
         let query = endpoint.map_or_else(String::new, |name| format!("?endpoint={name}"));
         let call = Call {
             last_event: last,
@@ -188,14 +225,21 @@ impl RelayApi {
 
     /// `DELETE /v1/tokens/{id}`
     pub async fn revoke_token(&self, id: TokenId) -> Answer<()> {
-        self.call(Call::new("DELETE", &format!("/v1/tokens/{id}"))).await.map(drop)
+        self.call(Call::new("DELETE", &format!("/v1/tokens/{id}")))
+            .await
+            .map(drop)
     }
 
     async fn get<T: DeserializeOwned>(&self, path: &str) -> Answer<T> {
         self.read(Call::new("GET", path)).await
     }
 
-    async fn send<B: Serialize, T: DeserializeOwned>(&self, method: &'static str, path: &str, body: &B) -> Answer<T> {
+    async fn send<B: Serialize, T: DeserializeOwned>(
+        &self,
+        method: &'static str,
+        path: &str,
+        body: &B,
+    ) -> Answer<T> {
         let body = serde_json::to_vec(body).map_err(|error| ApiError::Unreadable {
             what: "the request".to_owned(),
             detail: error.to_string(),

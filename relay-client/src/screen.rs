@@ -41,7 +41,13 @@ pub struct Wishes {
 impl Screen {
     /// Looks at the process's streams.
     pub fn new(wishes: Wishes) -> Self {
-        let colour = |choice: ColorChoice| if wishes.no_color { ColorChoice::Never } else { choice };
+        let colour = |choice: ColorChoice| {
+            if wishes.no_color {
+                ColorChoice::Never
+            } else {
+                choice
+            }
+        };
         let both_ends = io::stdin().is_terminal() && io::stderr().is_terminal();
         Self {
             data_colour: colour(AutoStream::choice(&io::stdout())),
@@ -122,6 +128,9 @@ impl Screen {
         stderr.flush()?;
         let mut answer = String::new();
         io::stdin().lock().read_line(&mut answer)?;
-        Ok(matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes"))
+        Ok(matches!(
+            answer.trim().to_ascii_lowercase().as_str(),
+            "y" | "yes"
+        ))
     }
 }

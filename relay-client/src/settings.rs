@@ -195,11 +195,11 @@ pub fn parse_relay(text: &str, from: &str) -> Result<Url, SettingsError> {
         from: from.to_owned(),
         problem: problem.to_owned(),
     };
-    let text = text.trim().trim_end_matches('/');
-    let with_scheme = if text.contains("://") {
-        text.to_owned()
+    let trimmed = text.trim();
+    let with_scheme = if trimmed.contains("://") {
+        trimmed.to_owned()
     } else {
-        format!("https://{text}")
+        format!("https://{trimmed}")
     };
     let url = Url::parse(&with_scheme).map_err(|error| invalid(&error.to_string()))?;
     if !matches!(url.scheme(), "http" | "https") {
@@ -211,7 +211,14 @@ pub fn parse_relay(text: &str, from: &str) -> Result<Url, SettingsError> {
     if url.query().is_some() || url.fragment().is_some() {
         return Err(invalid("a `?` or `#` does not belong into it"));
     }
-    Ok(url)
+    Ok(without_last_slash(url))
+}
+
+/// `https://a.example/base/` and `https://a.example/base` are one address.
+fn without_last_slash(mut url: Url) -> Url {
+    let path = url.path().trim_end_matches('/').to_owned();
+    url.set_path(&path);
+    url
 }
 
 #[cfg(test)]
@@ -242,7 +249,11 @@ mod tests {
             fs::write(self.root.path().join("project/.towline.toml"), text).unwrap();
         }
 
-        fn load(&self, flags: &Flags, variables: &[(&str, &str)]) -> Result<Settings, SettingsError> {
+        fn load(
+            &self,
+            flags: &Flags,
+            variables: &[(&str, &str)],
+        ) -> Result<Settings, SettingsError> {
             let config = self.root.path().join("config");
             let home = [
                 ("HOME", self.root.path().to_str().unwrap()),

@@ -26,7 +26,9 @@ impl Since {
             Self::Start(start) => start,
             Self::Ago(ago) => {
                 let millis = u64::try_from(ago.as_millis()).unwrap_or(u64::MAX);
-                Start::Time(Timestamp::from_millis(now.as_millis().saturating_sub(millis)))
+                Start::Time(Timestamp::from_millis(
+                    now.as_millis().saturating_sub(millis),
+                ))
             }
         }
     }
@@ -98,7 +100,9 @@ pub fn parse_header(text: &str) -> Result<(String, String), String> {
     }
     let framing = ["content-length", "transfer-encoding", "connection", "host"];
     if framing.contains(&name.to_ascii_lowercase().as_str()) {
-        return Err(format!("`{name}` is not a field that can be added (for Host there is --host-header)"));
+        return Err(format!(
+            "`{name}` is not a field that can be added (for Host there is --host-header)"
+        ));
     }
     check_value(value)?;
     Ok((name.to_owned(), value.to_owned()))
@@ -147,10 +151,26 @@ mod tests {
 
     #[test]
     fn durations_have_a_unit_or_count_seconds() {
-        for (text, millis) in [("500ms", 500), ("30s", 30_000), ("30", 30_000), ("10m", 600_000), ("2h", 7_200_000)] {
+        for (text, millis) in [
+            ("500ms", 500),
+            ("30s", 30_000),
+            ("30", 30_000),
+            ("10m", 600_000),
+            ("2h", 7_200_000),
+        ] {
             assert_eq!(parse_duration(text).unwrap().as_millis(), millis, "{text}");
         }
-        for bad in ["", "0", "s", "-1s", "1.5s", "1 s", "1y", "99999999999999999999", "99999999999999999d"] {
+        for bad in [
+            "",
+            "0",
+            "s",
+            "-1s",
+            "1.5s",
+            "1 s",
+            "1y",
+            "99999999999999999999",
+            "99999999999999999d",
+        ] {
             assert!(parse_duration(bad).is_err(), "{bad}");
         }
     }
@@ -175,7 +195,14 @@ mod tests {
             parse_header("X-Test:  a b ").unwrap(),
             ("X-Test".to_owned(), "a b".to_owned())
         );
-        for bad in ["X Test: a", "X-Test", ": a", "X: a\r\nY: b", "Content-Length: 5", "host: x"] {
+        for bad in [
+            "X Test: a",
+            "X-Test",
+            ": a",
+            "X: a\r\nY: b",
+            "Content-Length: 5",
+            "host: x",
+        ] {
             assert!(parse_header(bad).is_err(), "{bad}");
         }
     }

@@ -150,13 +150,27 @@ fn exit_of(error: &(dyn std::error::Error + 'static)) -> Option<Exit> {
         return Some(failure.exit);
     }
     if let Some(error) = error.downcast_ref::<ApiError>() {
-        return Some(error.exit());
+        return Some(exit_of_call(error));
     }
     if let Some(error) = error.downcast_ref::<ListenError>() {
         return Some(exit_of_listening(error));
     }
     let is_input = error.is::<SettingsError>() || error.is::<InvalidTarget>();
     is_input.then_some(Exit::InvalidInput)
+}
+
+fn exit_of_call(error: &ApiError) -> Exit {
+    let ApiError::Problem(problem) = error else {
+        return Exit::RelayUnreachable;
+    };
+    match problem.status {
+        401 => Exit::Unauthorised,
+        403 => Exit::Forbidden,
+        404 | 410 => Exit::NotFound,
+        400 | 409 | 413 | 415 | 422 => Exit::InvalidInput,
+        429 => Exit::RateLimited,
+        _ => Exit::Unexpected,
+    }
 }
 
 const fn exit_of_listening(error: &ListenError) -> Exit {
@@ -192,7 +206,10 @@ fn hint_of(error: &(dyn std::error::Error + 'static)) -> Option<String> {
             "ask for a token made with `towline tokens create NAME --scope listen --scope read`"
         }
         ListenError::NotARelay { .. } => "check the address with `towline doctor`",
-        ListenError::Ended { reason: Reason::TakenOver, .. } => {
+        ListenError::Ended {
+            reason: Reason::TakenOver,
+            ..
+        } => {
             "another `towline listen` uses the same consumer name; give this one its own with `--as NAME`"
         }
         ListenError::Ended { .. } | ListenError::Journal { .. } => return None,
@@ -203,13 +220,16 @@ fn hint_of(error: &(dyn std::error::Error + 'static)) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use anyhow::Context as _;
+    use towline_shared::api::Problem;
 
     use super::*;
 
     #[test]
     fn a_failure_gives_its_code_and_hint_from_below_a_context() {
         let failure = Failure::invalid("no such thing").hint("look elsewhere");
-        let error = Err::<(), _>(failure).context("could not do it").unwrap_err();
+        let error = Err::<(), _>(failure)
+            .context("could not do it")
+            .unwrap_err();
 
         let report = Report::of(&error);
 
@@ -238,6 +258,30 @@ mod tests {
     #[test]
     fn an_unknown_error_is_unexpected() {
         assert_eq!(Report::of(&anyhow::anyhow!("hm")).exit, Exit::Unexpected);
+    }
+
+    #[test]
+    fn each_status_of_the_relay_has_its_code() {
+        for (status, exit) in [
+            (401, Exit::Unauthorised),
+            (403, Exit::Forbidden),
+            (404, Exit::NotFound),
+            (400, Exit::InvalidInput),
+            (409, Exit::InvalidInput),
+            (422, Exit::InvalidInput),
+            (429, Exit::RateLimited),
+            (500, Exit::Unexpected),
+        ] {
+            let error = ApiError::Problem(Box::new(Problem {
+                kind: "urn:towline:problem:x".to_owned(),
+                title: "A title".to_owned(),
+                status,
+                detail: None,
+                missing_scope: None,
+            }));
+
+            assert_eq!(Report::of(&error.into()).exit, exit, "{status}");
+        }
     }
 
     #[test]

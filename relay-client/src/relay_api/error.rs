@@ -1,8 +1,7 @@
-//! What can go wrong between the command and the relay, and which exit code it means.
+//! What can go wrong between the command and the relay, in words for the person at the terminal.
 
 use towline_shared::api::Problem;
 
-use crate::commands::Exit;
 use crate::dial::DialError;
 use crate::screen::escape;
 
@@ -58,21 +57,6 @@ impl ApiError {
         }
     }
 
-    /// The exit code that it means.
-    pub fn exit(&self) -> Exit {
-        match self {
-            Self::Unreachable { .. } | Self::Broken { .. } | Self::Unreadable { .. } => Exit::RelayUnreachable,
-            Self::Problem(problem) => match problem.status {
-                401 => Exit::Unauthorised,
-                403 => Exit::Forbidden,
-                404 | 410 => Exit::NotFound,
-                400 | 409 | 413 | 415 | 422 => Exit::InvalidInput,
-                429 => Exit::RateLimited,
-                _ => Exit::Unexpected,
-            },
-        }
-    }
-
     /// The next step, if there is one.
     pub fn hint(&self) -> Option<String> {
         match self {
@@ -89,7 +73,9 @@ impl ApiError {
 
 fn hint_for(problem: &Problem) -> Option<String> {
     match problem.status {
-        401 => Some("store a valid token with `towline login`, or name one with `--token-file`".to_owned()),
+        401 => Some(
+            "store a valid token with `towline login`, or name one with `--token-file`".to_owned(),
+        ),
         403 => {
             let scope = problem.missing_scope.as_deref()?;
             Some(format!(
@@ -109,7 +95,10 @@ fn sentence(problem: &Problem) -> String {
     let words = escape::line(words);
     match &problem.missing_scope {
         Some(scope) if !words.contains(scope.as_str()) => {
-            format!("{words} (the token lacks the scope `{}`)", escape::line(scope))
+            format!(
+                "{words} (the token lacks the scope `{}`)",
+                escape::line(scope)
+            )
         }
         _ => words.into_owned(),
     }
@@ -118,32 +107,6 @@ fn sentence(problem: &Problem) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn problem(status: u16) -> ApiError {
-        ApiError::Problem(Box::new(Problem {
-            kind: "urn:towline:problem:x".to_owned(),
-            title: "A title".to_owned(),
-            status,
-            detail: None,
-            missing_scope: None,
-        }))
-    }
-
-    #[test]
-    fn each_status_has_its_exit_code() {
-        for (status, exit) in [
-            (401, Exit::Unauthorised),
-            (403, Exit::Forbidden),
-            (404, Exit::NotFound),
-            (400, Exit::InvalidInput),
-            (409, Exit::InvalidInput),
-            (422, Exit::InvalidInput),
-            (429, Exit::RateLimited),
-            (500, Exit::Unexpected),
-        ] {
-            assert_eq!(problem(status).exit(), exit, "{status}");
-        }
-    }
 
     #[test]
     fn the_missing_scope_is_named() {
@@ -155,7 +118,10 @@ mod tests {
             missing_scope: Some("admin".to_owned()),
         }));
 
-        assert_eq!(error.to_string(), "Forbidden (the token lacks the scope `admin`)");
+        assert_eq!(
+            error.to_string(),
+            "Forbidden (the token lacks the scope `admin`)"
+        );
         assert!(error.hint().unwrap().contains("--scope admin"));
     }
 

@@ -69,6 +69,10 @@ impl Exchange {
         &self.relay
     }
 
+    pub(super) const fn token(&self) -> Option<&Secret> {
+        self.token.as_ref()
+    }
+
     /// The whole answer's body; an answer that is not a success is an error.
     pub(super) async fn whole(&self, call: Call) -> Result<Bytes, ApiError> {
         self.stream(call).await?.whole(MOST_ANSWER_BYTES).await
@@ -81,10 +85,12 @@ impl Exchange {
     /// The answer's body as it comes; an answer that is not a success is an error.
     pub(super) async fn stream(&self, call: Call) -> Result<Download, ApiError> {
         let request = self.request(call)?;
-        let stream = dial(&self.relay).await.map_err(|source| ApiError::Unreachable {
-            url: self.relay.url.to_string(),
-            source,
-        })?;
+        let stream = dial(&self.relay)
+            .await
+            .map_err(|source| ApiError::Unreachable {
+                url: self.relay.url.to_string(),
+                source,
+            })?;
         let (mut sender, connection) = http1::handshake(TokioIo::new(stream))
             .await
             .map_err(|error| self.broken(&error))?;
@@ -171,8 +177,8 @@ pub struct Download {
 impl Download {
     fn new(url: Url, answer: Response<Incoming>, driver: AbortOnDropHandle<()>) -> Self {
         let content_type = answer.headers().get(CONTENT_TYPE);
-        let is_problem =
-            content_type.is_some_and(|value| value.as_bytes().starts_with(b"application/problem+json"));
+        let is_problem = content_type
+            .is_some_and(|value| value.as_bytes().starts_with(b"application/problem+json"));
         Self {
             url,
             is_problem,

@@ -85,7 +85,10 @@ mod tests {
 
     #[test]
     fn escape_sequences_do_not_reach_the_terminal() {
-        assert_eq!(line("\x1b[2J\x1b]0;owned\x07"), "\\x1b[2J\\x1b]0;owned\\x07");
+        assert_eq!(
+            line("\x1b[2J\x1b]0;owned\x07"),
+            "\\x1b[2J\\x1b]0;owned\\x07"
+        );
         assert_eq!(line("\u{9b}31m"), "\\u{9b}31m");
         assert_eq!(line("\u{7f}\0"), "\\x7f\\x00");
     }

@@ -94,10 +94,18 @@ pub fn arrival(arrival: Arrival<'_>, layout: &Layout) -> Vec<String> {
         format!("  {:>SIZE_COLUMNS$}", quantity::size(info.body_length))
     };
     let verdict = verdict(&info.verdict, layout.is_narrow);
-    let line = format!("{time}  {} {request}  {}{size}  {verdict}", arrow(info), info.id);
+    let line = format!(
+        "{time}  {} {request}  {}{size}  {verdict}",
+        arrow(info),
+        info.id
+    );
     let mut lines = vec![line];
     if info.kind == EventKind::Handshake {
-        lines.extend(below("note:", "the relay answered this challenge of the provider itself", layout));
+        lines.extend(below(
+            "note:",
+            "the relay answered this challenge of the provider itself",
+            layout,
+        ));
     } else if let Verdict::Failed(failure) = &info.verdict {
         lines.extend(explanation(failure, layout));
     }
@@ -113,14 +121,34 @@ pub fn outcome(attempt: &Attempt, method: &str, shows_id: bool, layout: &Layout)
     let target = escape::line(&attempt.target);
     let plain = format!("{word} {} {target}", escape::line(method));
     // Without the event's id the URL has its room as well.
-    let width = if shows_id { layout.request } else { layout.request + 2 + ID_COLUMNS };
-    let text = if layout.is_cut { cut(&plain, width) } else { plain };
+    let width = if shows_id {
+        layout.request
+    } else {
+        layout.request + 2 + ID_COLUMNS
+    };
+    let text = if layout.is_cut {
+        cut(&plain, width)
+    } else {
+        plain
+    };
     let rest = text.strip_prefix(word.as_str()).unwrap_or_default();
     let gap = " ".repeat(width.saturating_sub(columns(&text)));
-    let word = if is_good { paint::good(&word) } else { paint::bad(&word) };
-    let id = if shows_id { format!("  {}", attempt.event) } else { String::new() };
+    let word = if is_good {
+        paint::good(&word)
+    } else {
+        paint::bad(&word)
+    };
+    let id = if shows_id {
+        format!("  {}", attempt.event)
+    } else {
+        String::new()
+    };
     let took = quantity::duration(Duration::from_micros(micros));
-    let took = if layout.is_narrow { took } else { format!("{took:>SIZE_COLUMNS$}") };
+    let took = if layout.is_narrow {
+        took
+    } else {
+        format!("{took:>SIZE_COLUMNS$}")
+    };
     let detail = outcome_detail(attempt);
     let line = format!("{time}  <-- {word}{rest}{gap}{id}  {took}  {detail}");
     line.trim_end().to_owned()
@@ -131,7 +159,9 @@ pub fn short_target(target: &str) -> String {
     let Some(parts) = endpoint_target(target.as_bytes()) else {
         return escape::line(target).into_owned();
     };
-    let query = parts.query.map_or_else(String::new, |query| format!("?{}", escape::bytes(query)));
+    let query = parts
+        .query
+        .map_or_else(String::new, |query| format!("?{}", escape::bytes(query)));
     format!("/in/…{}{query}", escape::bytes(parts.suffix))
 }
 
@@ -143,7 +173,11 @@ pub fn verdict(verdict: &Verdict, is_short: bool) -> String {
         Verdict::Failed(_) if is_short => paint::bad("FAILED"),
         Verdict::Failed(failure) => {
             let provider = escape::line(&failure.provider);
-            format!("{} {provider}: {}", paint::bad("FAILED"), cause_code(failure))
+            format!(
+                "{} {provider}: {}",
+                paint::bad("FAILED"),
+                cause_code(failure)
+            )
         }
         Verdict::Unchecked => paint::quiet("unchecked"),
     }
@@ -171,9 +205,16 @@ pub fn explanation(failure: &Failure, layout: &Layout) -> Vec<String> {
 pub fn below(label: &str, sentence: &str, layout: &Layout) -> Vec<String> {
     const LABEL_COLUMNS: usize = 7;
     let indent = " ".repeat(layout.indent());
-    let room = layout.total.saturating_sub(layout.indent() + LABEL_COLUMNS).max(20);
+    let room = layout
+        .total
+        .saturating_sub(layout.indent() + LABEL_COLUMNS)
+        .max(20);
     let sentence = escape::line(sentence);
-    let lines = if layout.is_cut { wrap(&sentence, room) } else { vec![sentence.into_owned()] };
+    let lines = if layout.is_cut {
+        wrap(&sentence, room)
+    } else {
+        vec![sentence.into_owned()]
+    };
     let labels = std::iter::once(label).chain(std::iter::repeat(""));
     lines
         .iter()
@@ -203,8 +244,14 @@ fn request(arrival: Arrival<'_>, layout: &Layout) -> String {
     let kind = arrival.info.event_type.as_deref();
     let end = kind.map_or_else(String::new, |kind| format!(" {}", escape::line(kind)));
     let path = short_target(arrival.target);
-    let room = layout.request.saturating_sub(columns(&start) + columns(&end));
-    let path = if layout.is_cut && room >= 6 { cut(&path, room) } else { path };
+    let room = layout
+        .request
+        .saturating_sub(columns(&start) + columns(&end));
+    let path = if layout.is_cut && room >= 6 {
+        cut(&path, room)
+    } else {
+        path
+    };
     format!("{start}{path}{end}")
 }
 
@@ -213,8 +260,15 @@ fn with_match(word: &str, found: &Match, is_short: bool) -> String {
     if is_short {
         return word;
     }
-    let scheme = found.scheme.as_deref().map_or_else(String::new, |scheme| format!("/{}", escape::line(scheme)));
-    format!("{word} {}{scheme} ({})", escape::line(&found.provider), found.secret)
+    let scheme = found
+        .scheme
+        .as_deref()
+        .map_or_else(String::new, |scheme| format!("/{}", escape::line(scheme)));
+    format!(
+        "{word} {}{scheme} ({})",
+        escape::line(&found.provider),
+        found.secret
+    )
 }
 
 fn outcome_word(outcome: &Outcome) -> (String, bool) {
@@ -230,13 +284,19 @@ fn outcome_word(outcome: &Outcome) -> (String, bool) {
 fn outcome_detail(attempt: &Attempt) -> String {
     let words = match &attempt.outcome {
         Outcome::Answered { .. } => String::new(),
-        Outcome::Refused { detail } | Outcome::Reset { detail } => escape::line(detail).into_owned(),
+        Outcome::Refused { detail } | Outcome::Reset { detail } => {
+            escape::line(detail).into_owned()
+        }
         Outcome::TimedOut { phase } => phase_words(*phase).to_owned(),
         Outcome::CutOff => "the first attempt was cut off".to_owned(),
     };
     if attempt.number > 1 {
         let number = format!("attempt {}", attempt.number);
-        return if words.is_empty() { number } else { format!("{words} ({number})") };
+        return if words.is_empty() {
+            number
+        } else {
+            format!("{words} ({number})")
+        };
     }
     words
 }
@@ -261,7 +321,8 @@ mod tests {
 
     use super::*;
 
-    const TARGET: &str = "/in/0123456789abcdefghjkmnpqrstvwxyz/orders/eu?x=%2F&y=a-rather-long-value";
+    const TARGET: &str =
+        "/in/0123456789abcdefghjkmnpqrstvwxyz/orders/eu?x=%2F&y=a-rather-long-value";
 
     fn event(verdict: Verdict) -> EventInfo {
         EventInfo {
@@ -305,7 +366,10 @@ mod tests {
     fn attempt(outcome: Outcome, number: u32) -> Attempt {
         Attempt {
             event: EventId::new(Timestamp::from_millis(1_760_000_000_000), [7; 10]),
-            delivery: Delivery { seq: Seq(1), replay: None },
+            delivery: Delivery {
+                seq: Seq(1),
+                replay: None,
+            },
             number,
             started_at: Timestamp::from_millis(1_760_000_000_122),
             duration_micros: 9_400,
@@ -322,16 +386,44 @@ mod tests {
     fn shown(terminal: Option<usize>) -> String {
         let layout = Layout::new(terminal, TimeZone::UTC);
         let mut lines = Vec::new();
-        for (verdict, is_replay) in [(verified(), false), (failed(), false), (Verdict::Unchecked, true)] {
+        for (verdict, is_replay) in [
+            (verified(), false),
+            (failed(), false),
+            (Verdict::Unchecked, true),
+        ] {
             let info = event(verdict);
-            lines.extend(arrival(Arrival { info: &info, method: "POST", target: TARGET, is_replay }, &layout));
+            lines.extend(arrival(
+                Arrival {
+                    info: &info,
+                    method: "POST",
+                    target: TARGET,
+                    is_replay,
+                },
+                &layout,
+            ));
         }
-        let answered = |status| Outcome::Answered { status, body_length: 2, first_byte_micros: 9000 };
+        let answered = |status| Outcome::Answered {
+            status,
+            body_length: 2,
+            first_byte_micros: 9000,
+        };
         lines.push(outcome(&attempt(answered(200), 1), "POST", false, &layout));
         lines.push(outcome(&attempt(answered(500), 2), "POST", true, &layout));
-        let refused = Outcome::Refused { detail: "connection refused".to_owned() };
+        let refused = Outcome::Refused {
+            detail: "connection refused".to_owned(),
+        };
         lines.push(outcome(&attempt(refused, 1), "POST", false, &layout));
-        lines.push(outcome(&attempt(Outcome::TimedOut { phase: Phase::Reply }, 3), "POST", false, &layout));
+        lines.push(outcome(
+            &attempt(
+                Outcome::TimedOut {
+                    phase: Phase::Reply,
+                },
+                3,
+            ),
+            "POST",
+            false,
+            &layout,
+        ));
         anstream::adapter::strip_str(&lines.join("\n")).to_string()
     }
 
@@ -355,7 +447,15 @@ mod tests {
         for total in 80..200 {
             let layout = Layout::new(Some(total), TimeZone::UTC);
             let info = event(Verdict::Unchecked);
-            let lines = arrival(Arrival { info: &info, method: "POST", target: TARGET, is_replay: false }, &layout);
+            let lines = arrival(
+                Arrival {
+                    info: &info,
+                    method: "POST",
+                    target: TARGET,
+                    is_replay: false,
+                },
+                &layout,
+            );
 
             let line = anstream::adapter::strip_str(&lines[0]).to_string();
 
@@ -369,7 +469,15 @@ mod tests {
         info.event_type = Some("\x1b[2Jboo\u{202e}".to_owned());
         let layout = Layout::new(None, TimeZone::UTC);
 
-        let lines = arrival(Arrival { info: &info, method: "POST", target: "/in/\u{9b}", is_replay: false }, &layout);
+        let lines = arrival(
+            Arrival {
+                info: &info,
+                method: "POST",
+                target: "/in/\u{9b}",
+                is_replay: false,
+            },
+            &layout,
+        );
 
         let line = anstream::adapter::strip_str(&lines[0]).to_string();
         assert!(line.contains("\\x1b[2Jboo\\u{202e}"), "{line}");

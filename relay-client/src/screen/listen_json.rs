@@ -87,20 +87,33 @@ impl<'a> Line<'a> {
                 welcome,
                 is_again: *is_again,
             },
-            News::Event { info, method, target, is_replay } => Kind::Event {
+            News::Event {
+                info,
+                method,
+                target,
+                is_replay,
+            } => Kind::Event {
                 info,
                 method,
                 target,
                 is_replay: *is_replay,
             },
-            News::Outcome { info, attempt, hint } => Kind::Outcome {
+            News::Outcome {
+                info,
+                attempt,
+                hint,
+            } => Kind::Outcome {
                 id: info.id,
                 seq: info.seq,
                 endpoint: info.endpoint.as_str(),
                 attempt,
                 hint: hint.as_deref(),
             },
-            News::Waiting { info, why, retry_in } => Kind::Waiting {
+            News::Waiting {
+                info,
+                why,
+                retry_in,
+            } => Kind::Waiting {
                 id: info.id,
                 seq: info.seq,
                 why,
@@ -110,7 +123,10 @@ impl<'a> Line<'a> {
                 why,
                 retry_in_millis: millis(*retry_in),
             },
-            News::Gap { from, to } => Kind::Gap { from: *from, to: *to },
+            News::Gap { from, to } => Kind::Gap {
+                from: *from,
+                to: *to,
+            },
             News::Notice(message) => Kind::Notice { message },
         })
     }
@@ -170,12 +186,22 @@ mod tests {
             },
             is_again: false,
         };
-        let away = News::Reconnecting { why: "reset".to_owned(), retry_in: Duration::from_millis(250) };
+        let away = News::Reconnecting {
+            why: "reset".to_owned(),
+            retry_in: Duration::from_millis(250),
+        };
 
         let lines = [
             serde_json::to_string(&Line::of(&ready, &session)).unwrap(),
             serde_json::to_string(&Line::of(&away, &session)).unwrap(),
-            serde_json::to_string(&Line::of(&News::Gap { from: Seq(1), to: Seq(2) }, &session)).unwrap(),
+            serde_json::to_string(&Line::of(
+                &News::Gap {
+                    from: Seq(1),
+                    to: Seq(2),
+                },
+                &session,
+            ))
+            .unwrap(),
             serde_json::to_string(&Line::summary(&Summary::default())).unwrap(),
         ];
 

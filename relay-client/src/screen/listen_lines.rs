@@ -57,25 +57,46 @@ impl ListenLines {
     pub fn lines(&mut self, news: &News, layout: &Layout) -> Vec<Shown> {
         match news {
             News::Ready { welcome, is_again } => self.ready(welcome, *is_again),
-            News::Event { info, method, target, is_replay } => {
+            News::Event {
+                info,
+                method,
+                target,
+                is_replay,
+            } => {
                 if self.methods.len() < MOST_METHODS {
                     self.methods.insert(info.id, method.clone());
                 }
-                let arrival = Arrival { info, method, target, is_replay: *is_replay };
+                let arrival = Arrival {
+                    info,
+                    method,
+                    target,
+                    is_replay: *is_replay,
+                };
                 data(event_lines::arrival(arrival, layout))
             }
-            News::Outcome { info, attempt, hint } => {
+            News::Outcome {
+                info,
+                attempt,
+                hint,
+            } => {
                 let method = self.methods.get(&info.id).cloned().unwrap_or_default();
                 if attempt.settled.is_some() {
                     self.methods.remove(&info.id);
                 }
-                let line = event_lines::outcome(attempt, &method, self.session.is_concurrent, layout);
-                let hint = hint.iter().flat_map(|hint| event_lines::below("hint:", hint, layout));
+                let line =
+                    event_lines::outcome(attempt, &method, self.session.is_concurrent, layout);
+                let hint = hint
+                    .iter()
+                    .flat_map(|hint| event_lines::below("hint:", hint, layout));
                 let mut shown = vec![Shown::Data(line)];
                 shown.extend(hint.map(Shown::Notice));
                 shown
             }
-            News::Waiting { info, why, retry_in } => vec![self.waiting(info.id, why, *retry_in)],
+            News::Waiting {
+                info,
+                why,
+                retry_in,
+            } => vec![self.waiting(info.id, why, *retry_in)],
             News::Reconnecting { why, retry_in } => vec![notice(format!(
                 "{} the relay is gone ({}); trying again in {}",
                 paint::odd("reconnecting:"),
@@ -88,7 +109,11 @@ impl ListenLines {
                 self.session.endpoint
             ))],
             News::Notice(message) => {
-                vec![notice(format!("{} {}", paint::odd("relay:"), escape::line(message)))]
+                vec![notice(format!(
+                    "{} {}",
+                    paint::odd("relay:"),
+                    escape::line(message)
+                ))]
             }
         }
     }
@@ -106,17 +131,26 @@ impl ListenLines {
     fn ready(&self, welcome: &Welcome, is_again: bool) -> Vec<Shown> {
         if is_again {
             let backlog = quantity::count(welcome.backlog, "event");
-            return vec![notice(format!("{} {backlog} to deliver", paint::good("connected again:")))];
+            return vec![notice(format!(
+                "{} {backlog} to deliver",
+                paint::good("connected again:")
+            ))];
         }
         let mut shown = vec![Shown::Data(paint::link(escape::line(&welcome.public_url)))];
         let rows = [
-            ("provider", provider(welcome, self.session.secret_from.as_deref())),
+            (
+                "provider",
+                provider(welcome, self.session.secret_from.as_deref()),
+            ),
             ("consumer", self.consumer(welcome)),
             ("target", escape::line(&self.session.target).into_owned()),
             ("backlog", backlog(welcome)),
         ];
         for (label, value) in rows {
-            shown.push(notice(format!("  {}{value}", paint::quiet(format_args!("{label:<10}")))));
+            shown.push(notice(format!(
+                "  {}{value}",
+                paint::quiet(format_args!("{label:<10}"))
+            )));
         }
         shown
     }
@@ -127,7 +161,10 @@ impl ListenLines {
         if welcome.is_new {
             format!("{name} (new) of endpoint `{endpoint}`")
         } else {
-            format!("{name} (resumes behind event {}) of endpoint `{endpoint}`", welcome.cursor)
+            format!(
+                "{name} (resumes behind event {}) of endpoint `{endpoint}`",
+                welcome.cursor
+            )
         }
     }
 }
@@ -154,10 +191,21 @@ fn provider(welcome: &Welcome, secret_from: Option<&str>) -> String {
     };
     let provider = escape::line(provider);
     if welcome.secrets.is_empty() {
-        return format!("{provider}, {}", paint::odd("no secret: requests are not checked"));
+        return format!(
+            "{provider}, {}",
+            paint::odd("no secret: requests are not checked")
+        );
     }
-    let names: Vec<_> = welcome.secrets.iter().map(|name| format!("`{}`", escape::line(name))).collect();
-    let word = if names.len() == 1 { "secret" } else { "secrets" };
+    let names: Vec<_> = welcome
+        .secrets
+        .iter()
+        .map(|name| format!("`{}`", escape::line(name)))
+        .collect();
+    let word = if names.len() == 1 {
+        "secret"
+    } else {
+        "secrets"
+    };
     let from = secret_from.map_or_else(String::new, |from| format!(" (from {from})"));
     format!("{provider}, checked with {word} {}{from}", names.join(", "))
 }
@@ -224,32 +272,57 @@ mod tests {
                 Shown::Data(line) => ("out", line),
                 Shown::Notice(line) => ("err", line),
             };
-            text.push_str(&format!("{stream}| {}\n", anstream::adapter::strip_str(&line)));
+            text.push_str(&format!(
+                "{stream}| {}\n",
+                anstream::adapter::strip_str(&line)
+            ));
         }
         text
     }
 
     #[test]
     fn the_public_url_stands_first_and_alone_on_stdout() {
-        let ready = News::Ready { welcome: welcome(), is_again: false };
+        let ready = News::Ready {
+            welcome: welcome(),
+            is_again: false,
+        };
 
         assert_snapshot!(shown(&[ready]));
     }
 
     #[test]
     fn a_new_consumer_hears_of_earlier_events_and_of_what_is_not_checked() {
-        let welcome = Welcome { is_new: true, earlier: 5, backlog: 0, provider: None, secrets: Vec::new(), ..welcome() };
+        let welcome = Welcome {
+            is_new: true,
+            earlier: 5,
+            backlog: 0,
+            provider: None,
+            secrets: Vec::new(),
+            ..welcome()
+        };
 
-        assert_snapshot!(shown(&[News::Ready { welcome, is_again: false }]));
+        assert_snapshot!(shown(&[News::Ready {
+            welcome,
+            is_again: false
+        }]));
     }
 
     #[test]
     fn what_happens_around_events_goes_to_stderr() {
         let wait = Duration::from_millis(250);
         let news = [
-            News::Reconnecting { why: "connection reset".to_owned(), retry_in: wait },
-            News::Ready { welcome: welcome(), is_again: true },
-            News::Gap { from: Seq(3), to: Seq(9) },
+            News::Reconnecting {
+                why: "connection reset".to_owned(),
+                retry_in: wait,
+            },
+            News::Ready {
+                welcome: welcome(),
+                is_again: true,
+            },
+            News::Gap {
+                from: Seq(3),
+                to: Seq(9),
+            },
             News::Notice("the relay \x1b[31mrestarts".to_owned()),
         ];
 
@@ -258,11 +331,20 @@ mod tests {
 
     #[test]
     fn the_summary_names_what_was_left() {
-        let all = Summary { done: 3, failed: 1, unanswered: 2, left: 1 };
+        let all = Summary {
+            done: 3,
+            failed: 1,
+            unanswered: 2,
+            left: 1,
+        };
 
         let lines = summary(&all).join("\n");
 
-        assert!(anstream::adapter::strip_str(&lines).to_string().contains("left: 1 event in hand"));
+        assert!(
+            anstream::adapter::strip_str(&lines)
+                .to_string()
+                .contains("left: 1 event in hand")
+        );
         assert_eq!(summary(&Summary::default()).len(), 1);
         let _ = Timestamp::default();
     }

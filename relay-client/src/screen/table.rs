@@ -98,11 +98,19 @@ impl Table {
 
 fn layout(row: &[Cell], widths: &[usize]) -> String {
     let last = row.len().saturating_sub(1);
-    let cells = row.iter().zip(widths).enumerate().map(|(index, (cell, width))| {
-        let text = cut(&cell.text, *width);
-        let shown = if index == last { text } else { pad(&text, *width) };
-        coloured(&shown, cell.tone)
-    });
+    let cells = row
+        .iter()
+        .zip(widths)
+        .enumerate()
+        .map(|(index, (cell, width))| {
+            let text = cut(&cell.text, *width);
+            let shown = if index == last {
+                text
+            } else {
+                pad(&text, *width)
+            };
+            coloured(&shown, cell.tone)
+        });
     cells.collect::<Vec<_>>().join("  ")
 }
 

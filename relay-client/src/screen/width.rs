@@ -8,7 +8,10 @@ pub fn columns(text: &str) -> usize {
 /// The text followed by spaces up to `width` columns; a longer one is left as it is.
 pub fn pad(text: &str, width: usize) -> String {
     let mut padded = text.to_owned();
-    padded.extend(std::iter::repeat_n(' ', width.saturating_sub(columns(text))));
+    padded.extend(std::iter::repeat_n(
+        ' ',
+        width.saturating_sub(columns(text)),
+    ));
     padded
 }
 

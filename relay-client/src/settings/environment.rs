@@ -12,7 +12,8 @@ pub struct Environment(BTreeMap<String, OsString>);
 impl Environment {
     /// Those of this process.
     pub fn of_this_process() -> Self {
-        let named = std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value)));
+        let named =
+            std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value)));
         Self(named.collect())
     }
 
@@ -32,6 +33,6 @@ impl Environment {
 
     pub(super) fn chosen(&self, name: &str) -> Option<Chosen<String>> {
         self.get(name)
-            .map(|value| Chosen::new(value, format!("`{name}`")))
+            .map(|value| Chosen::new(value.to_owned(), format!("`{name}`")))
     }
 }

@@ -50,7 +50,9 @@ pub enum SettingsError {
     #[error("could not ask for the secret")]
     Prompt(#[source] io::Error),
     /// The address of the relay cannot be used.
-    #[error("`{text}` of {from} is not the address of a relay such as https://relay.example: {problem}")]
+    #[error(
+        "`{text}` of {from} is not the address of a relay such as https://relay.example: {problem}"
+    )]
     Relay {
         /// What was given.
         text: String,
@@ -77,7 +79,8 @@ impl SettingsError {
                 Some(format!("check that `{}` can be written", folder.display()))
             }
             Self::NoSecret { .. } => Some(
-                "secrets come by `--secret-file FILE` (`-` is stdin) or `--secret-env VARIABLE`".to_owned(),
+                "secrets come by `--secret-file FILE` (`-` is stdin) or `--secret-env VARIABLE`"
+                    .to_owned(),
             ),
             _ => None,
         }

@@ -83,7 +83,9 @@ impl Profiles {
         let mut all = first.into_iter().chain(&self.profiles);
         all.find_map(|(name, profile)| {
             let token = profile.token.as_ref()?;
-            profile.is_of(relay).then(|| (name.as_str(), Secret::new(token.as_str())))
+            profile
+                .is_of(relay)
+                .then(|| (name.as_str(), Secret::new(token.as_str())))
         })
     }
 
@@ -123,7 +125,10 @@ pub(super) fn check_name(name: &str) -> Result<(), SettingsError> {
         return Ok(());
     }
     Err(SettingsError::ProfileName(
-        name.chars().take(100).flat_map(char::escape_default).collect(),
+        name.chars()
+            .take(100)
+            .flat_map(char::escape_default)
+            .collect(),
     ))
 }
 
@@ -183,7 +188,9 @@ mod tests {
         assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 1);
         #[cfg(unix)]
         {
-            let mode = std::os::unix::fs::PermissionsExt::mode(&fs::metadata(&path).unwrap().permissions());
+            let mode = std::os::unix::fs::PermissionsExt::mode(
+                &fs::metadata(&path).unwrap().permissions(),
+            );
             assert_eq!(mode & 0o777, 0o600);
         }
     }
@@ -200,7 +207,9 @@ mod tests {
 
     #[test]
     fn debug_output_has_no_token() {
-        assert!(!format!("{:?}", profile("https://a.example", "twl_secret")).contains("twl_secret"));
+        assert!(
+            !format!("{:?}", profile("https://a.example", "twl_secret")).contains("twl_secret")
+        );
     }
 
     #[test]

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use super::{Chosen, SettingsError, toml_file};
 
 /// The name of the file.
-pub const PROJECT_FILE: &str = ".towline.toml";
+const PROJECT_FILE: &str = ".towline.toml";
 
 /// What a project says.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]

@@ -38,7 +38,8 @@ impl SecretSource {
                 }),
             },
             Self::Prompt(what) => {
-                let typed = rpassword::prompt_password(format!("{what}: ")).map_err(SettingsError::Prompt)?;
+                let typed = rpassword::prompt_password(format!("{what}: "))
+                    .map_err(SettingsError::Prompt)?;
                 non_empty(typed.into_bytes(), "the answer")
             }
         }

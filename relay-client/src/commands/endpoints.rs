@@ -1,0 +1,205 @@
+//! `towline endpoints …`: public URLs with their schemes and secrets.
+
+mod change;
+mod view;
+
+use clap::{Args, Subcommand};
+use towline_shared::api::PutSecret;
+use towline_shared::id::{EndpointName, SecretName};
+
+use self::change::Change;
+use super::provider_options::{SchemeOptions, SecretOptions, new_endpoint, text_of};
+use super::{Context, Exit, Failure};
+use crate::relay_api::RelayApi;
+use crate::settings::SecretSource;
+
+/// Make, show and change public URLs
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Make an endpoint: a public URL for one provider
+    #[command(after_help = "\
+Examples:
+  towline endpoints create orders --provider stripe --secret-env STRIPE_SECRET
+  towline endpoints create rewards --provider extole --variant jwt --secret-file key.txt
+  towline endpoints create anything")]
+    Create(Create),
+    /// List all endpoints
+    List,
+    /// Show an endpoint, its URL and its consumers
+    Show(Named),
+    /// Change how an endpoint checks and answers
+    #[command(after_help = "\
+Examples:
+  towline endpoints update orders --on-failure deliver
+  towline endpoints update orders --ack-status 202 --ack-body ok
+  towline endpoints update orders --no-provider")]
+    Update(Box<Change>),
+    /// Add a new secret, or remove an old one; both are valid in between
+    #[command(after_help = "\
+Examples:
+  towline endpoints rotate-secret orders --secret-file new.txt --secret-name 2026-12
+  towline endpoints rotate-secret orders --remove 2026-11")]
+    RotateSecret(Rotate),
+    /// Delete an endpoint with everything it kept
+    Delete(Delete),
+}
+
+/// The options of `create`.
+#[derive(Debug, Args)]
+pub struct Create {
+    /// Its name
+    name: EndpointName,
+    /// The provider whose signatures are checked, such as `github`
+    #[arg(long, value_name = "NAME")]
+    provider: Option<String>,
+    #[command(flatten)]
+    scheme: SchemeOptions,
+    #[command(flatten)]
+    secret: SecretOptions,
+}
+
+/// The name of an endpoint.
+#[derive(Debug, Args)]
+pub struct Named {
+    /// The endpoint
+    name: EndpointName,
+}
+
+/// The options of `rotate-secret`.
+#[derive(Debug, Args)]
+pub struct Rotate {
+    /// The endpoint
+    name: EndpointName,
+    #[command(flatten)]
+    secret: SecretOptions,
+    /// Replace the secret of the same name; the old one is no longer valid
+    #[arg(long)]
+    replace: bool,
+    /// Remove the secret with this name
+    #[arg(long, value_name = "NAME")]
+    remove: Option<SecretName>,
+}
+
+/// The options of `delete`.
+#[derive(Debug, Args)]
+pub struct Delete {
+    /// The endpoint
+    name: EndpointName,
+    /// Do not ask
+    #[arg(long, short)]
+    yes: bool,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// When the relay cannot be reached or refuses.
+pub async fn run(command: Command, context: &Context) -> anyhow::Result<Exit> {
+    let api = context.api()?;
+    match command {
+        Command::Create(arguments) => create(arguments, context, &api).await,
+        Command::List => list(context, &api).await,
+        Command::Show(Named { name }) => show(&name, context, &api).await,
+        Command::Update(change) => {
+            let (name, change) = change.into_change()?;
+            let view = api.change_endpoint(&name, &change).await?;
+            view::one(&view, None, context)
+        }
+        Command::RotateSecret(arguments) => rotate(arguments, context, &api).await,
+        Command::Delete(arguments) => delete(&arguments, context, &api).await,
+    }
+}
+
+async fn create(arguments: Create, context: &Context, api: &RelayApi) -> anyhow::Result<Exit> {
+    let secret = arguments.secret.read(context)?;
+    let secret = secret.map(|secret| (arguments.secret.secret_name.clone(), secret));
+    let provider = arguments.provider.as_deref();
+    let new = new_endpoint(arguments.name, provider, &arguments.scheme, secret)?;
+    let made = api.create_endpoint(&new).await?;
+    if context.global.json {
+        context.screen.json(&made)?;
+        return Ok(Exit::Done);
+    }
+    context.screen.data(&made.url)?;
+    view::notices(&made, context);
+    Ok(Exit::Done)
+}
+
+async fn list(context: &Context, api: &RelayApi) -> anyhow::Result<Exit> {
+    let list = api.endpoints().await?;
+    if context.global.json {
+        context.screen.json(&list)?;
+        return Ok(Exit::Done);
+    }
+    view::table(&list.endpoints, context)
+}
+
+async fn show(name: &EndpointName, context: &Context, api: &RelayApi) -> anyhow::Result<Exit> {
+    let endpoint = api.endpoint(name).await?;
+    let consumers = api.consumers(name).await?;
+    view::one(&endpoint, Some(&consumers), context)
+}
+
+async fn rotate(arguments: Rotate, context: &Context, api: &RelayApi) -> anyhow::Result<Exit> {
+    let name = &arguments.name;
+    let mut view = None;
+    if let Some(source) = secret_source(&arguments, context)? {
+        let secret = source.read(&context.settings.environment)?;
+        let put = PutSecret {
+            secret: text_of(&secret)?,
+            replace: arguments.replace,
+        };
+        view = Some(
+            api.put_secret(name, &arguments.secret.secret_name, &put)
+                .await?,
+        );
+    }
+    if let Some(old) = &arguments.remove {
+        view = Some(api.delete_secret(name, old).await?);
+    }
+    match view {
+        Some(endpoint) => view::one(&endpoint, None, context),
+        None => Ok(Exit::Done),
+    }
+}
+
+/// The new secret comes from where the options say; a person without options is asked.
+fn secret_source(arguments: &Rotate, context: &Context) -> Result<Option<SecretSource>, Failure> {
+    let named = arguments.secret.source();
+    if named.is_some() || arguments.remove.is_some() {
+        return Ok(named);
+    }
+    if context.screen.can_ask() {
+        return Ok(Some(SecretSource::Prompt("New secret".to_owned())));
+    }
+    Err(Failure::usage("no secret is given")
+        .hint("name its source with `--secret-file` or `--secret-env`"))
+}
+
+async fn delete(arguments: &Delete, context: &Context, api: &RelayApi) -> anyhow::Result<Exit> {
+    let name = &arguments.name;
+    if !arguments.yes {
+        if !context.screen.can_ask() {
+            return Err(Failure::usage(
+                "deleting an endpoint needs `--yes` when nobody can be asked",
+            )
+            .into());
+        }
+        let question = format!("Delete the endpoint `{name}` and every event it kept?");
+        if !context.screen.ask(&question)? {
+            context.screen.notice("nothing was deleted");
+            return Ok(Exit::Done);
+        }
+    }
+    api.delete_endpoint(name).await?;
+    if context.global.json {
+        context
+            .screen
+            .json(&serde_json::json!({ "deleted": name }))?;
+    } else {
+        context
+            .screen
+            .notice(&format!("deleted the endpoint `{name}`"));
+    }
+    Ok(Exit::Done)
+}

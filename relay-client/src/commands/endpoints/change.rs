@@ -1,0 +1,102 @@
+//! `towline endpoints update`: what to change, and what stays.
+
+use clap::{Args, ValueEnum};
+use towline_shared::api::{Ack, ChangeEndpoint, OnFailure};
+use towline_shared::id::EndpointName;
+
+use super::super::Failure;
+use super::super::provider_options::{SchemeOptions, check_provider};
+use crate::cli::parse_header;
+
+/// The options of `update`.
+#[derive(Debug, Args)]
+pub struct Change {
+    /// The endpoint
+    name: EndpointName,
+    /// The provider whose signatures are checked
+    #[arg(long, value_name = "NAME")]
+    provider: Option<String>,
+    /// Check no signatures any longer
+    #[arg(long, conflicts_with_all = ["provider", "variant", "parameters", "scheme"])]
+    no_provider: bool,
+    /// Take any scheme of the provider again
+    #[arg(long, conflicts_with = "variant")]
+    any_variant: bool,
+    #[command(flatten)]
+    scheme: SchemeOptions,
+    /// What happens to requests whose check fails
+    #[arg(long, value_name = "WHAT", value_enum)]
+    on_failure: Option<FailureRule>,
+    /// The status that the sender gets once its event is kept (200 to 299)
+    #[arg(long, value_name = "STATUS", value_parser = clap::value_parser!(u16).range(200..300))]
+    ack_status: Option<u16>,
+    /// The body that the sender gets; what of the three `--ack-…` is left out gets its default
+    #[arg(long, value_name = "TEXT")]
+    ack_body: Option<String>,
+    /// A header that the sender gets (repeatable)
+    #[arg(long, value_name = "NAME: VALUE", value_parser = parse_header)]
+    ack_header: Vec<(String, String)>,
+    /// The longest body in bytes
+    #[arg(long, value_name = "BYTES")]
+    max_body: Option<u64>,
+}
+
+/// [`OnFailure`] as it is typed.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum FailureRule {
+    /// 401 to the sender; kept, not delivered
+    Reject,
+    /// The usual answer; delivered with its verdict
+    Deliver,
+}
+
+impl Change {
+    /// The endpoint's name and the change of it.
+    pub(super) fn into_change(self) -> anyhow::Result<(EndpointName, ChangeEndpoint)> {
+        let mut change = ChangeEndpoint {
+            on_failure: self.on_failure.map(|rule| match rule {
+                FailureRule::Reject => OnFailure::Reject,
+                FailureRule::Deliver => OnFailure::Deliver,
+            }),
+            ack: self.ack(),
+            max_body: self.max_body,
+            ..ChangeEndpoint::default()
+        };
+        if self.no_provider {
+            change.provider = Some(None);
+            change.own_scheme = Some(None);
+            change.variant = Some(None);
+        }
+        if let Some(provider) = &self.provider {
+            let own_scheme = self.scheme.own_scheme(provider)?;
+            if own_scheme.is_none() {
+                check_provider(provider)?;
+            }
+            change.own_scheme = Some(own_scheme);
+            change.provider = Some(Some(provider.clone()));
+        } else if self.scheme.scheme.is_some() {
+            let usage = Failure::usage("`--scheme` needs `--provider` with the name of its table");
+            return Err(usage.into());
+        }
+        if !self.scheme.parameters.is_empty() {
+            change.parameters = Some(self.scheme.parameters()?);
+        }
+        if self.any_variant {
+            change.variant = Some(None);
+        }
+        if let Some(variant) = self.scheme.variant {
+            change.variant = Some(Some(variant));
+        }
+        Ok((self.name, change))
+    }
+
+    fn ack(&self) -> Option<Ack> {
+        let is_given =
+            self.ack_status.is_some() || self.ack_body.is_some() || !self.ack_header.is_empty();
+        is_given.then(|| Ack {
+            status: self.ack_status.unwrap_or(200),
+            headers: self.ack_header.clone(),
+            body: self.ack_body.clone(),
+        })
+    }
+}

@@ -1,0 +1,150 @@
+//! How endpoints are shown.
+
+use towline_shared::api::{ConsumerList, EndpointView, OnFailure};
+
+use super::super::{Context, Exit};
+use crate::screen::table::{Cell, Table, Tone};
+use crate::screen::{escape, paint, quantity};
+
+/// All endpoints, one a line.
+pub(super) fn table(endpoints: &[EndpointView], context: &Context) -> anyhow::Result<Exit> {
+    let mut table = Table::new(&["NAME", "PROVIDER", "SECRETS", "URL"]);
+    for endpoint in endpoints {
+        let is_open = endpoint.provider.is_none() || endpoint.secrets.is_empty();
+        let tone = if is_open { Tone::Odd } else { Tone::Good };
+        table.row([
+            endpoint.name.as_str().into(),
+            Cell::new(provider(endpoint), tone),
+            secrets(endpoint).into(),
+            escape::line(&endpoint.url).into_owned().into(),
+        ]);
+    }
+    if table.is_empty() {
+        let hint = "there are no endpoints; make one with `towline endpoints create NAME`";
+        context.screen.notice(hint);
+        return Ok(Exit::Done);
+    }
+    // URLs are for copying and are never cut.
+    for line in table.lines(None, 0) {
+        context.screen.data(&line)?;
+    }
+    Ok(Exit::Done)
+}
+
+/// One endpoint with everything that is known of it.
+pub(super) fn one(
+    endpoint: &EndpointView,
+    consumers: Option<&ConsumerList>,
+    context: &Context,
+) -> anyhow::Result<Exit> {
+    if context.global.json {
+        let mut value = serde_json::to_value(endpoint)?;
+        if let (Some(object), Some(list)) = (value.as_object_mut(), consumers) {
+            let consumers = serde_json::to_value(&list.consumers)?;
+            object.insert("consumers".to_owned(), consumers);
+        }
+        context.screen.json(&value)?;
+        return Ok(Exit::Done);
+    }
+    for (label, value) in facts(endpoint, context) {
+        let label = paint::quiet(format_args!("{label:<12}"));
+        context.screen.data(&format!("{label}{value}"))?;
+    }
+    if let Some(list) = consumers {
+        show_consumers(list, context)?;
+    }
+    Ok(Exit::Done)
+}
+
+/// What there is to say beside the URL of a new endpoint.
+pub(super) fn notices(endpoint: &EndpointView, context: &Context) {
+    context.screen.notice(&format!(
+        "made the endpoint `{}`: provider {}, secrets {}",
+        endpoint.name,
+        provider(endpoint),
+        secrets(endpoint)
+    ));
+    if endpoint.provider.is_some() && endpoint.secrets.is_empty() {
+        context.screen.notice(&format!(
+            "{} requests are not checked before it has a secret: `towline endpoints rotate-secret {} --secret-file FILE`",
+            paint::strong("hint:"),
+            endpoint.name
+        ));
+    }
+}
+
+fn facts(endpoint: &EndpointView, context: &Context) -> Vec<(&'static str, String)> {
+    let on_failure = match endpoint.on_failure {
+        OnFailure::Reject => "reject: 401 to the sender, kept, not delivered",
+        OnFailure::Deliver => "deliver: the usual answer, delivered with its verdict",
+    };
+    let made = quantity::date_and_time(endpoint.created_at, context.screen.zone());
+    let mut facts = vec![
+        ("name", endpoint.name.to_string()),
+        ("url", paint::link(escape::line(&endpoint.url))),
+        ("provider", provider(endpoint)),
+        ("secrets", secrets(endpoint)),
+        ("on failure", on_failure.to_owned()),
+        ("answer", answer(endpoint)),
+        ("max body", quantity::size(endpoint.max_body)),
+        ("made", made),
+    ];
+    for (key, value) in &endpoint.parameters {
+        let parameter = format!("{} = {}", escape::line(key), escape::line(value));
+        facts.push(("parameter", parameter));
+    }
+    facts
+}
+
+fn provider(endpoint: &EndpointView) -> String {
+    let Some(provider) = &endpoint.provider else {
+        return "none (unchecked)".to_owned();
+    };
+    let mut text = escape::line(provider).into_owned();
+    if let Some(variant) = &endpoint.variant {
+        text = format!("{text}/{}", escape::line(variant));
+    }
+    if endpoint.has_own_scheme {
+        text.push_str(" (own scheme)");
+    }
+    text
+}
+
+fn secrets(endpoint: &EndpointView) -> String {
+    if endpoint.secrets.is_empty() {
+        return "none".to_owned();
+    }
+    let names = endpoint.secrets.iter().map(|secret| secret.name.as_str());
+    names.collect::<Vec<_>>().join(", ")
+}
+
+fn answer(endpoint: &EndpointView) -> String {
+    let ack = &endpoint.ack;
+    let body = ack.body.as_deref().unwrap_or("{\"id\":\"evt_…\"}");
+    format!("{} {}", ack.status, escape::line(body))
+}
+
+fn show_consumers(list: &ConsumerList, context: &Context) -> anyhow::Result<()> {
+    if list.consumers.is_empty() {
+        return Ok(());
+    }
+    let mut table = Table::new(&["CONSUMER", "CURSOR", "WAITING", "SESSION"]);
+    for consumer in &list.consumers {
+        let session = if consumer.is_connected {
+            Cell::new("connected", Tone::Good)
+        } else {
+            Cell::new("away", Tone::Quiet)
+        };
+        table.row([
+            consumer.name.as_str().into(),
+            consumer.cursor.to_string().into(),
+            consumer.backlog.to_string().into(),
+            session,
+        ]);
+    }
+    context.screen.data("")?;
+    for line in table.lines(context.screen.terminal_columns(), 0) {
+        context.screen.data(&line)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,143 @@
+//! A relay in this very process, for `serve`, `demo`, and `listen` when no relay is configured. The only file of
+//! the client that knows the server.
+
+use std::fs;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+pub(super) use towline_server::config::ServeArgs;
+use towline_server::{Config, Drained, RunningRelay, StartError};
+use towline_shared::secret::Secret;
+use url::Url;
+
+use super::{Exit, Failure};
+use crate::dial::RelayAddress;
+use crate::settings::read_secret_file;
+
+/// Says where the relay of a data folder is while it runs.
+const ADDRESS_FILE: &str = "local-relay.json";
+
+/// A relay on this machine and the token for everything.
+pub(super) struct Found {
+    pub(super) address: RelayAddress,
+    pub(super) token: Secret,
+}
+
+/// A relay in this process.
+pub(super) struct LocalRelay {
+    running: RunningRelay,
+    note: PathBuf,
+    pub(super) found: Found,
+}
+
+/// What [`ADDRESS_FILE`] holds.
+#[derive(Serialize, Deserialize)]
+struct Note {
+    url: String,
+}
+
+/// Runs a relay until a signal ends it.
+pub(super) async fn serve(arguments: &ServeArgs) -> Result<(), Failure> {
+    towline_server::serve::run(arguments).await.map_err(failure)
+}
+
+impl LocalRelay {
+    /// Starts a relay on the data folder: on the usual port, or on a free one when that is taken.
+    pub(super) async fn start(data: &Path) -> Result<Self, Failure> {
+        let usual = Config::with_data(data);
+        let any_port = Config {
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+            ..usual.clone()
+        };
+        let running = match towline_server::start(usual).await {
+            Err(StartError::Listen { source, .. }) if source.kind() == io::ErrorKind::AddrInUse => {
+                towline_server::start(any_port).await
+            }
+            other => other,
+        };
+        Self::of(running.map_err(failure)?, data)
+    }
+
+    /// Starts a relay on a free port.
+    pub(super) async fn start_on_free_port(data: &Path) -> Result<Self, Failure> {
+        let config = Config {
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+            ..Config::with_data(data)
+        };
+        let running = towline_server::start(config).await.map_err(failure)?;
+        Self::of(running, data)
+    }
+
+    fn of(running: RunningRelay, data: &Path) -> Result<Self, Failure> {
+        let token_file = running.admin_token_file();
+        let token = read_secret_file(&token_file).map_err(|error| {
+            Failure::new(Exit::Unexpected, "could not read the local relay's token").because(error)
+        })?;
+        let note = data.join(ADDRESS_FILE);
+        let url = format!("http://{}", running.address());
+        write_note(&note, &url);
+        Ok(Self {
+            note,
+            found: Found {
+                address: address(&url)?,
+                token,
+            },
+            running,
+        })
+    }
+
+    /// Where providers on this machine reach it.
+    pub(super) fn public_url(&self) -> &str {
+        self.running.public_url()
+    }
+
+    /// Stops in an orderly way.
+    pub(super) async fn stop(self) -> Drained {
+        // A folder without the note is one without a running relay.
+        let _ = fs::remove_file(&self.note);
+        self.running.stop().await
+    }
+}
+
+/// The relay that another process runs on this data folder, as far as its note says.
+pub(super) fn running(data: &Path) -> Option<Found> {
+    let note = fs::read(data.join(ADDRESS_FILE)).ok()?;
+    let note: Note = serde_json::from_slice(&note).ok()?;
+    let token = read_secret_file(&data.join("admin.token")).ok()?;
+    Some(Found {
+        address: address(&note.url).ok()?,
+        token,
+    })
+}
+
+/// The note is a convenience: without it other commands have to be told the address.
+fn write_note(path: &Path, url: &str) {
+    let note = Note {
+        url: url.to_owned(),
+    };
+    if let Ok(text) = serde_json::to_vec(&note) {
+        let _ = fs::write(path, text);
+    }
+}
+
+fn address(url: &str) -> Result<RelayAddress, Failure> {
+    let url = Url::parse(url).map_err(|error| {
+        Failure::new(Exit::Unexpected, "the local relay has no address").because(error)
+    })?;
+    Ok(RelayAddress { url, ca_file: None })
+}
+
+fn failure(error: StartError) -> Failure {
+    let exit = match error.exit_code() {
+        13 => Exit::InvalidInput,
+        _ => Exit::Unexpected,
+    };
+    let hint = error.hint();
+    let failure = Failure::new(exit, "could not start the relay").because(error);
+    match hint {
+        Some(hint) => failure.hint(hint),
+        None => failure,
+    }
+}
