@@ -178,7 +178,8 @@ const fn exit_of_listening(error: &ListenError) -> Exit {
         ListenError::Unauthorised(_) => Exit::Unauthorised,
         ListenError::Forbidden(_) => Exit::Forbidden,
         ListenError::NotARelay { .. } => Exit::RelayUnreachable,
-        ListenError::Journal { .. } => Exit::Unexpected,
+        ListenError::Journal(_) => Exit::Unexpected,
+        ListenError::Delivery(_) => Exit::InvalidInput,
         ListenError::Ended { reason, .. } => match reason {
             Reason::TakenOver => Exit::TakenOver,
             Reason::NoEndpoint => Exit::NotFound,
@@ -212,7 +213,9 @@ fn hint_of(error: &(dyn std::error::Error + 'static)) -> Option<String> {
         } => {
             "another `towline listen` uses the same consumer name; give this one its own with `--as NAME`"
         }
-        ListenError::Ended { .. } | ListenError::Journal { .. } => return None,
+        ListenError::Ended { .. } | ListenError::Journal(_) | ListenError::Delivery(_) => {
+            return None;
+        }
     };
     Some(hint.to_owned())
 }

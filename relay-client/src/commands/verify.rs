@@ -273,5 +273,8 @@ fn by(found: &Match) -> String {
         .scheme
         .as_deref()
         .map_or_else(String::new, |scheme| format!("/{}", escape::line(scheme)));
-    format!("{scheme} with secret `{}`", found.secret)
+    match &found.secret {
+        Some(secret) => format!("{scheme} with secret `{secret}`"),
+        None => format!("{scheme} with the provider's public key"),
+    }
 }

@@ -264,11 +264,11 @@ fn with_match(word: &str, found: &Match, is_short: bool) -> String {
         .scheme
         .as_deref()
         .map_or_else(String::new, |scheme| format!("/{}", escape::line(scheme)));
-    format!(
-        "{word} {}{scheme} ({})",
-        escape::line(&found.provider),
-        found.secret
-    )
+    let secret = found
+        .secret
+        .as_ref()
+        .map_or_else(String::new, |name| format!(" ({name})"));
+    format!("{word} {}{scheme}{secret}", escape::line(&found.provider))
 }
 
 fn outcome_word(outcome: &Outcome) -> (String, bool) {
@@ -346,7 +346,7 @@ mod tests {
         Verdict::Verified(Match {
             provider: "extole".to_owned(),
             scheme: Some("hmac-sha256".to_owned()),
-            secret: "prod".parse().unwrap(),
+            secret: Some("prod".parse().unwrap()),
         })
     }
 

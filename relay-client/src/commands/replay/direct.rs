@@ -86,7 +86,7 @@ async fn one(
         head: &request.head,
         body: &mut body,
     };
-    let tried = match forwarder.deliver(call, || Ok::<(), Infallible>(())).await {
+    let tried = match forwarder.deliver(call, |_| Ok::<(), Infallible>(())).await {
         Ok(tried) => tried,
         Err(never) => match never {},
     };
