@@ -16,6 +16,7 @@ mod der;
 mod asymmetric;
 mod key_fetch;
 mod jwt;
+mod http_signature;
 mod timestamp;
 mod special;
 mod scheme;

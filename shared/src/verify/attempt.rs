@@ -104,6 +104,9 @@ impl Scheme {
                 self.check_equals(expected, self.only_value(&values)?, &evaluation, secrets)?
             }
             Method::Jwt(rule) => rule.check(self.only_value(&values)?, &evaluation, secrets)?,
+            Method::HttpSignature(rule) => {
+                rule.check(self.only_value(&values)?, &evaluation, secrets)?
+            }
         };
         Ok(signer)
     }

@@ -7,6 +7,8 @@ use super::template::Source;
 /// One condition.
 #[derive(Debug)]
 pub(super) struct Condition {
+    /// The condition as written.
+    pub(super) text: String,
     pub(super) is_negated: bool,
     pub(super) test: Test,
 }
@@ -29,20 +31,24 @@ pub(super) enum Test {
 impl Condition {
     /// Compiles a condition.
     pub(super) fn parse(text: &str) -> Result<Self, String> {
-        let (text, is_negated) = match text.strip_prefix('!') {
+        let (bare, is_negated) = match text.strip_prefix('!') {
             Some(rest) => (rest, true),
             None => (text, false),
         };
-        let test = match text {
+        let test = match bare {
             "is_form" => Test::IsForm,
             "form_or_empty" => Test::IsFormOrEmpty,
-            _ => match (text.strip_prefix("json_only:"), text.split_once('=')) {
+            _ => match (bare.strip_prefix("json_only:"), bare.split_once('=')) {
                 (Some(key), _) => Test::JsonOnly(key.to_owned()),
                 (None, Some((name, value))) => Test::Equals(Source::parse(name)?, value.to_owned()),
-                (None, None) => Test::Present(Source::parse(text)?),
+                (None, None) => Test::Present(Source::parse(bare)?),
             },
         };
-        Ok(Self { is_negated, test })
+        Ok(Self {
+            text: text.to_owned(),
+            is_negated,
+            test,
+        })
     }
 
     /// Whether the condition holds; what is absent, ambiguous or unreadable fails the bare test.

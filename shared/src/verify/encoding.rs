@@ -51,7 +51,7 @@ impl Encoding {
 /// The text before its padding; `None` when there is padding, but not as much as the length asks for.
 fn without_padding(text: &[u8]) -> Option<&[u8]> {
     let padding = text.iter().rev().take_while(|&&byte| byte == b'=').count();
-    if padding > 2 || (padding > 0 && text.len() % 4 != 0) {
+    if padding > 2 || (padding > 0 && !text.len().is_multiple_of(4)) {
         return None;
     }
     Some(&text[..text.len() - padding])

@@ -101,7 +101,7 @@ impl Filter {
     /// Begins to digest, when the filter reduces its value to a digest: the value may then come in pieces.
     pub(super) fn begin_digest(&self) -> Option<RunningDigest> {
         match self {
-            Self::Hash(hash) => Some(RunningDigest::Hash(hash.begin())),
+            Self::Hash(hash) => Some(RunningDigest::Hash(Box::new(hash.begin()))),
             Self::Crc32 => Some(RunningDigest::Crc32(Crc32::begin())),
             _ => None,
         }
@@ -156,7 +156,7 @@ impl Filter {
 
 /// A digest that is fed piece by piece.
 pub(super) enum RunningDigest {
-    Hash(Digester),
+    Hash(Box<Digester>),
     Crc32(Crc32),
 }
 

@@ -8,6 +8,7 @@ use super::condition::Condition;
 use super::digest::Hash;
 use super::encoding::Encoding;
 use super::handshake::Handshake;
+use super::http_signature::{CONTENT_DIGEST, HttpSignatureRule, Style};
 use super::json::Pointer;
 use super::jwt::{ClaimRule, JwtAlgorithm, JwtRule};
 use super::key_fetch::{HostPin, KeyFetch};
@@ -158,6 +159,8 @@ fn method(table: &Table<'_>) -> Result<Method, SchemeError> {
     match name.as_str() {
         "equals" => Ok(Method::Equals(table.required_template("expect")?)),
         "jwt" => Ok(Method::Jwt(Box::new(jwt(table)?))),
+        "httpsig-cavage" => http_signature(table, Style::Cavage),
+        "httpsig-rfc9421" => http_signature(table, rfc9421(table)?),
         _ => {
             let algorithm = algorithm(&name).ok_or_else(|| {
                 table.problem_at(
@@ -354,6 +357,31 @@ fn jwt(scheme_table: &Table<'_>) -> Result<JwtRule, SchemeError> {
     };
     table.finish()?;
     Ok(rule)
+}
+
+fn http_signature(table: &Table<'_>, style: Style) -> Result<Method, SchemeError> {
+    let key = table.required_template("key")?;
+    Ok(Method::HttpSignature(Box::new(HttpSignatureRule {
+        style,
+        key,
+    })))
+}
+
+fn rfc9421(scheme_table: &Table<'_>) -> Result<Style, SchemeError> {
+    let table = scheme_table
+        .table("httpsig")?
+        .ok_or_else(|| scheme_table.missing("httpsig"))?;
+    let require = table.texts("require")?;
+    if !require.iter().any(|name| name == CONTENT_DIGEST) {
+        return Err(table.problem_at("require", format!("expected `{CONTENT_DIGEST}` among them")));
+    }
+    let tolerance = table.number("tolerance", MAX_TOLERANCE)?;
+    let style = Style::Rfc9421 {
+        require,
+        tolerance: tolerance.ok_or_else(|| table.missing("tolerance"))?,
+    };
+    table.finish()?;
+    Ok(style)
 }
 
 fn is_required(table: &Table<'_>, key: &str) -> Result<bool, SchemeError> {

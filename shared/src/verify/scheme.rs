@@ -5,6 +5,7 @@ use super::candidates::CandidateRule;
 use super::condition::Condition;
 use super::digest::Hash;
 use super::encoding::Encoding;
+use super::http_signature::HttpSignatureRule;
 use super::json::Pointer;
 use super::jwt::JwtRule;
 use super::key_fetch::KeyFetch;
@@ -43,6 +44,8 @@ pub(super) enum Method {
     Equals(Template),
     /// A JSON Web Token with claims about the request.
     Jwt(Box<JwtRule>),
+    /// A signature over chosen parts of the HTTP message.
+    HttpSignature(Box<HttpSignatureRule>),
 }
 
 /// A signature over a message.
@@ -135,6 +138,7 @@ impl Scheme {
             Method::Signed(signed) => matches!(signed.key, KeySource::Secret(_)),
             Method::Equals(expected) => mentions_secret(expected),
             Method::Jwt(rule) => rule.key_fetch.is_none(),
+            Method::HttpSignature(_) => true,
         }
     }
 

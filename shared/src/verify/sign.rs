@@ -49,14 +49,18 @@ pub(super) fn headers(
         .unwrap_or_else(|| SignError::Unusable(format!("`{}` has no such scheme", provider.slug))))
 }
 
+/// The rank of schemes for which only the provider has the key.
+const ASYMMETRIC_RANK: u8 = 4;
+
 /// A signature over the body comes first, one by SHA-1 after the others, a bare credential last.
 fn rank(scheme: &Scheme) -> u8 {
     match &scheme.method {
         Method::Signed(signed) => match signed.algorithm {
             Algorithm::Hmac(Hash::Sha1) | Algorithm::Hash(Hash::Sha1) => 1,
             Algorithm::Hmac(_) | Algorithm::Hash(_) => 0,
-            Algorithm::PublicKey(_) => 4,
+            Algorithm::PublicKey(_) => ASYMMETRIC_RANK,
         },
+        Method::HttpSignature(_) => ASYMMETRIC_RANK,
         Method::Jwt(_) => 2,
         Method::Equals(_) => 3,
     }
@@ -79,6 +83,7 @@ impl Signing<'_> {
         let mut fields = self.companions()?;
         let parts = self.parts()?;
         let credential = self.with_request(&fields, |delivery| {
+            self.check_conditions(delivery)?;
             self.credential(delivery, secret, &parts)
         })?;
         fields.push((name, through_filters_backwards(place, credential)?));
@@ -87,6 +92,18 @@ impl Signing<'_> {
             result.map_err(|failing| SignError::Unusable(failing.detail))
         })?;
         Ok(fields)
+    }
+
+    fn check_conditions(&self, delivery: &Delivery<'_>) -> Result<(), SignError> {
+        let evaluation = Evaluation::new(delivery);
+        let mut conditions = self.scheme.when.iter();
+        match conditions.find(|condition| !condition.holds(&evaluation)) {
+            None => Ok(()),
+            Some(condition) => Err(SignError::Unusable(format!(
+                "the scheme applies only when `{}` holds",
+                condition.text
+            ))),
+        }
     }
 
     /// Signs by the provider's other schemes too, where the request carries their signatures already:
@@ -113,8 +130,7 @@ impl Signing<'_> {
 
     /// Where the signature goes; only a header can be set without changing body or URL.
     fn place(&self) -> Result<&Expression, SignError> {
-        if matches!(&self.scheme.method, Method::Signed(signed) if matches!(signed.algorithm, Algorithm::PublicKey(_)))
-        {
+        if rank(self.scheme) == ASYMMETRIC_RANK {
             return Err(self.asymmetric());
         }
         self.scheme
@@ -180,7 +196,7 @@ impl Signing<'_> {
             .filter(|condition| !condition.is_negated)
         {
             if let Test::Equals(Source::Header(name), value) = &condition.test {
-                self.push_missing(&mut fields, name, || Ok(value.clone()))?;
+                self.push_missing(&mut fields, name, || value.clone());
             }
         }
         for (have, want) in &self.scheme.require {
@@ -189,7 +205,7 @@ impl Signing<'_> {
                     Ok(Evaluation::new(delivery).render_text(want).ok())
                 })?;
                 if let Some(value) = known {
-                    self.push_missing(&mut fields, name, || Ok(value.clone()))?;
+                    self.push_missing(&mut fields, name, || value.clone());
                 }
             }
         }
@@ -207,23 +223,23 @@ impl Signing<'_> {
             fields.push((name, rule.format.write(self.settings.now)));
         }
         for expression in signed.messages.iter().flat_map(Template::expressions) {
-            if let Source::Header(name) = &expression.source {
-                self.push_missing(&mut fields, name, || Ok(self.fresh(name)))?;
+            match &expression.source {
+                Source::Header(name) => self.push_missing(&mut fields, name, || self.fresh(name)),
+                Source::Special(special) => {
+                    for (name, value) in special.signed_fields() {
+                        self.push_missing(&mut fields, name, || (*value).to_owned());
+                    }
+                }
+                _ => {}
             }
         }
         Ok(fields)
     }
 
-    fn push_missing(
-        &self,
-        fields: &mut Fields,
-        name: &str,
-        value: impl FnOnce() -> Result<String, SignError>,
-    ) -> Result<(), SignError> {
+    fn push_missing(&self, fields: &mut Fields, name: &str, value: impl FnOnce() -> String) {
         if !has_field(self.request.fields, name) && !has_field(fields, name) {
-            fields.push((name.to_owned(), value()?));
+            fields.push((name.to_owned(), value()));
         }
-        Ok(())
     }
 
     /// The named parts of the signature's own value, in the order in which the message reads them.
@@ -316,6 +332,7 @@ impl Signing<'_> {
                 let token = rule.sign(&evaluation, secret.unwrap_or_default());
                 token.map_err(unusable)?.ok_or_else(|| self.asymmetric())
             }
+            Method::HttpSignature(_) => Err(self.asymmetric()),
             Method::Signed(signed) => {
                 let signature = signed.sign(&evaluation)?;
                 written(&signed.rule, parts, &signature, &evaluation)

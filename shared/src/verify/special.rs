@@ -1,15 +1,31 @@
-//! Builders of signed text that no template can express (schemes.md §4).
+//! Builders of signed text that no template can express (schemes.md §4), by their names in the scheme language.
+
+mod atlassian;
+mod contentful;
+mod forms;
+mod hubspot;
+mod plivo;
 
 use std::fmt;
 
 use super::delivery::Delivery;
 use super::trouble::Trouble;
+use super::url::UrlParts;
+pub(super) use hubspot::hubspot_uri;
 
 /// A builder, by its name in the scheme language.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Special {
     /// `form_sorted`: unique pairs of the form, sorted, each key followed by its value.
     FormSorted,
+    /// `php_form:FIELD`: the form without one field, as PHP serialises an array.
+    PhpForm(String),
+    /// `plivo_v3`: URL, sorted query and sorted form.
+    PlivoV3,
+    /// `contentful`: Contentful's canonical request.
+    Contentful,
+    /// `atlassian_qsh`: Atlassian's query string hash.
+    AtlassianQueryHash,
 }
 
 impl Special {
@@ -17,14 +33,33 @@ impl Special {
     pub(super) fn parse(name: &str) -> Option<Self> {
         match name {
             "form_sorted" => Some(Self::FormSorted),
-            _ => None,
+            "plivo_v3" => Some(Self::PlivoV3),
+            "contentful" => Some(Self::Contentful),
+            "atlassian_qsh" => Some(Self::AtlassianQueryHash),
+            _ => {
+                let left_out = name.strip_prefix("php_form:")?;
+                Some(Self::PhpForm(left_out.to_owned()))
+            }
         }
     }
 
-    /// Builds the text for a request.
-    pub(super) fn build(&self, delivery: &Delivery<'_>, _url: &str) -> Result<Vec<u8>, Trouble> {
+    /// Header fields that the builder reads and a signer must set, with what is usual in them.
+    pub(super) const fn signed_fields(&self) -> &'static [(&'static str, &'static str)] {
         match self {
-            Self::FormSorted => form_sorted(delivery),
+            Self::Contentful => contentful::SIGNED_FIELDS,
+            _ => &[],
+        }
+    }
+
+    /// Builds the text for a request that was sent to `url`.
+    pub(super) fn build(&self, delivery: &Delivery<'_>, url: &str) -> Result<Vec<u8>, Trouble> {
+        let url = UrlParts::split(url);
+        match self {
+            Self::FormSorted => forms::sorted(delivery.form_pairs()?),
+            Self::PhpForm(left_out) => forms::php_serialised(delivery.form_pairs()?, left_out),
+            Self::PlivoV3 => plivo::signed_text(delivery, url),
+            Self::Contentful => contentful::canonical_request(delivery, url),
+            Self::AtlassianQueryHash => Ok(atlassian::query_hash(delivery, url)),
         }
     }
 }
@@ -32,19 +67,11 @@ impl Special {
 impl fmt::Display for Special {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::FormSorted => "form_sorted",
+            Self::FormSorted | Self::PhpForm(_) => "the form in the body",
+            Self::PlivoV3 => "the public URL and form",
+            Self::Contentful | Self::AtlassianQueryHash => "the canonical request",
         })
     }
-}
-
-fn form_sorted(delivery: &Delivery<'_>) -> Result<Vec<u8>, Trouble> {
-    let mut pairs: Vec<_> = delivery.form_pairs()?.iter().collect();
-    pairs.sort();
-    pairs.dedup();
-    let pieces = pairs
-        .iter()
-        .flat_map(|(key, value)| [key.as_bytes(), value.as_bytes()]);
-    Ok(pieces.collect::<Vec<_>>().concat())
 }
 
 /// The text in Unicode normalisation form KD.
@@ -54,36 +81,9 @@ pub(super) fn decomposed(text: &str) -> String {
         .into_owned()
 }
 
-/// The URL with the percent escapes decoded that HubSpot decodes, and no others.
-pub(super) fn hubspot_uri(url: &[u8]) -> Vec<u8> {
-    const DECODED: &[u8] = b":/?@!$'()*,;";
-    let mut output = Vec::with_capacity(url.len());
-    let mut rest = url;
-    while let [first, tail @ ..] = rest {
-        let escape = tail.get(..2).filter(|_| *first == b'%');
-        let byte = escape.and_then(|digits| data_encoding::HEXLOWER_PERMISSIVE.decode(digits).ok());
-        match byte.as_deref() {
-            Some([byte]) if DECODED.contains(byte) => {
-                output.push(*byte);
-                rest = &tail[2..];
-            }
-            _ => {
-                output.push(*first);
-                rest = tail;
-            }
-        }
-    }
-    output
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn only_the_listed_escapes_are_decoded() {
-        assert_eq!(hubspot_uri(b"/a%3Ab%20c%2f%zz%"), b"/a:b%20c/%zz%");
-    }
 
     #[test]
     fn letters_with_marks_are_decomposed() {
