@@ -220,6 +220,9 @@ async fn a_full_queue_refuses_the_next_event_at_once() {
         );
     }
     assert!(first.await.unwrap().is_ok());
+    for waiting in appends.drain(..2) {
+        assert!(waiting.await.is_ok());
+    }
     assert!(store.append(small(&orders)).await.is_ok(), "it recovers");
 }
 
