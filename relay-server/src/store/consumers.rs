@@ -57,7 +57,7 @@ pub(super) fn open(
         .prepare_cached(ENDPOINT_IS_LIVE)?
         .query_row(named_params! { ":endpoint": endpoint.0 }, |row| row.get(0))?;
     if !is_live {
-        return Err(StoreError::missing("endpoint", endpoint.0).into());
+        return Err(StoreError::missing("endpoint", &endpoint.0).into());
     }
     let newest = *writing.memory.counter(connection, endpoint)?;
     let trimmed = trimmed(connection, endpoint)?;
@@ -135,7 +135,7 @@ fn start_cursor(
         }
         Start::Event(id) => match events::place_of(connection, id)? {
             Some(place) if place.endpoint() == endpoint => before(place.seq().0),
-            _ => return Err(StoreError::missing("event", id).into()),
+            _ => return Err(StoreError::missing("event", &id).into()),
         },
     })
 }
@@ -213,7 +213,7 @@ pub(super) fn record(
 ) -> Result<(), Failure> {
     let connection = writing.connection;
     let Some(remembered) = writing.memory.consumer(connection, consumer)? else {
-        return Err(StoreError::missing("consumer", consumer.0).into());
+        return Err(StoreError::missing("consumer", &consumer.0).into());
     };
     let endpoint = remembered.endpoint;
     let attempt = &report.attempt;
@@ -222,14 +222,20 @@ pub(super) fn record(
     if !is_event_at(connection, place, attempt.event)? {
         // What was trimmed while the app worked on it has no rows any more; its delivery still ends.
         if delivery.seq.0 > trimmed(connection, endpoint)?.seq {
-            return Err(StoreError::missing("event", attempt.event).into());
+            return Err(StoreError::missing("event", &attempt.event).into());
         }
         return Ok(settle(writing, consumer, delivery.seq, delivery.seq)?);
     }
     if let Some(replay) = delivery.replay {
         return record_of_replay(writing, consumer, place, replay, report, now);
     }
-    if !insert_attempt(connection, place, consumer, "", None, report, now)? {
+    let line = Line {
+        place,
+        consumer,
+        name: "",
+        made_by: "",
+    };
+    if !insert_attempt(connection, &line, report, now)? {
         return Ok(());
     }
     let seq = delivery.seq.0;
@@ -258,10 +264,15 @@ fn record_of_replay(
         |row| row.get(0),
     )?;
     if !exists {
-        return Err(StoreError::missing("replay", replay).into());
+        return Err(StoreError::missing("replay", &replay).into());
     }
-    let line = replay.to_string();
-    if insert_attempt(connection, place, consumer, &line, None, report, now)? {
+    let line = Line {
+        place,
+        consumer,
+        name: &replay.to_string(),
+        made_by: "",
+    };
+    if insert_attempt(connection, &line, report, now)? {
         connection
             .prepare_cached(COUNT_REPLAY)?
             .execute(named_params! {
@@ -280,13 +291,20 @@ fn is_event_at(connection: &Connection, place: Place, id: EventId) -> rusqlite::
     Ok(found.is_some_and(|found| found == *id.as_bytes()))
 }
 
+/// Which attempts an attempt is one of.
+struct Line<'a> {
+    place: Place,
+    consumer: ConsumerId,
+    /// Empty in the consumer's line; else the replay, or who made it and when.
+    name: &'a str,
+    /// Empty when the consumer made it.
+    made_by: &'a str,
+}
+
 /// Writes an attempt's row; false when it stands there already.
 fn insert_attempt(
     connection: &Connection,
-    place: Place,
-    consumer: ConsumerId,
-    line: &str,
-    made_by: Option<&ConsumerName>,
+    line: &Line<'_>,
     report: &Report,
     now: Timestamp,
 ) -> rusqlite::Result<bool> {
@@ -294,11 +312,11 @@ fn insert_attempt(
     let inserted = connection
         .prepare_cached(INSERT_ATTEMPT)?
         .execute(named_params! {
-            ":place": place,
-            ":consumer": consumer.0,
-            ":line": line,
+            ":place": line.place,
+            ":consumer": line.consumer.0,
+            ":line": line.name,
             ":number": report.attempt.number,
-            ":made_by": made_by.map(ConsumerName::as_str).unwrap_or_default(),
+            ":made_by": line.made_by,
             ":recorded_at": now.as_millis().cast_signed(),
             ":facts": facts,
             ":sent_head": report.sent_head.as_ref(),
@@ -317,11 +335,15 @@ pub(super) fn record_outside(
 ) -> Result<(), Failure> {
     let connection = writing.connection;
     let Some(place) = events::place_of(connection, report.attempt.event)? else {
-        return Err(StoreError::missing("event", report.attempt.event).into());
+        return Err(StoreError::missing("event", &report.attempt.event).into());
     };
-    let line = format!("{made_by} {}", report.attempt.started_at.as_millis());
-    let nobody = ConsumerId(0);
-    insert_attempt(connection, place, nobody, &line, Some(made_by), report, now)?;
+    let line = Line {
+        place,
+        consumer: ConsumerId(0),
+        name: &format!("{made_by} {}", report.attempt.started_at.as_millis()),
+        made_by: made_by.as_str(),
+    };
+    insert_attempt(connection, &line, report, now)?;
     Ok(())
 }
 
@@ -349,11 +371,11 @@ pub(super) fn add_replay(
 ) -> Result<(), Failure> {
     let connection = writing.connection;
     let Some(remembered) = writing.memory.consumer(connection, consumer)? else {
-        return Err(StoreError::missing("consumer", consumer.0).into());
+        return Err(StoreError::missing("consumer", &consumer.0).into());
     };
     let place = events::place_of(connection, event)?
         .filter(|place| place.endpoint() == remembered.endpoint)
-        .ok_or_else(|| StoreError::missing("event", event))?;
+        .ok_or_else(|| StoreError::missing("event", &event))?;
     connection
         .prepare_cached(ADD_REPLAY)?
         .execute(named_params! {

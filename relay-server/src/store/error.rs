@@ -67,19 +67,19 @@ pub enum StoreError {
 
 impl StoreError {
     /// The thing of this kind and name does not exist.
-    pub(super) fn missing(what: &'static str, name: impl ToString) -> Self {
+    pub(super) fn missing(what: &'static str, name: &impl ToString) -> Self {
         let name = name.to_string();
         Self::Missing { what, name }
     }
 
     /// The name is taken.
-    pub(super) fn exists(what: &'static str, name: impl ToString) -> Self {
+    pub(super) fn exists(what: &'static str, name: &impl ToString) -> Self {
         let name = name.to_string();
         Self::Exists { what, name }
     }
 
     /// The folder cannot be written.
-    pub(super) fn unwritable(folder: &Path, detail: impl ToString) -> Self {
+    pub(super) fn unwritable(folder: &Path, detail: &impl ToString) -> Self {
         Self::Unwritable {
             folder: folder.to_owned(),
             detail: detail.to_string(),

@@ -2,6 +2,7 @@
 //! endpoints and the progress of consumers. Read from the database when needed, forgotten after a rollback.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 
 use rusqlite::{Connection, OptionalExtension, named_params};
 use towline_shared::id::Seq;
@@ -64,11 +65,13 @@ impl Memory {
         connection: &Connection,
         endpoint: EndpointId,
     ) -> rusqlite::Result<&mut Counter> {
-        if !self.counters.contains_key(&endpoint) {
-            let counter = counter_at(connection, endpoint, Place::last(endpoint))?;
-            self.counters.insert(endpoint, counter);
+        match self.counters.entry(endpoint) {
+            Entry::Occupied(known) => Ok(known.into_mut()),
+            Entry::Vacant(unknown) => {
+                let counter = counter_at(connection, endpoint, Place::last(endpoint))?;
+                Ok(unknown.insert(counter))
+            }
         }
-        Ok(self.counters.get_mut(&endpoint).expect("it was inserted"))
     }
 
     /// A consumer's progress to look at; nothing when there is no such consumer.

@@ -11,9 +11,6 @@ const SEQ_BITS: u32 = 40;
 /// The highest `seq` that fits.
 pub(super) const MAX_SEQ: u64 = (1 << SEQ_BITS) - 1;
 
-/// The highest endpoint that fits.
-pub(super) const MAX_ENDPOINT: i64 = i64::MAX >> SEQ_BITS;
-
 /// Where an event lies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Place(i64);
@@ -62,6 +59,9 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    /// The highest endpoint that fits.
+    const MAX_ENDPOINT: i64 = i64::MAX >> SEQ_BITS;
 
     proptest! {
         #[test]

@@ -77,7 +77,7 @@ pub(super) fn revoke(writing: &Writing<'_>, id: TokenId, now: Timestamp) -> Resu
         .prepare_cached(REVOKE)?
         .execute(named_params! { ":now": now.as_millis().cast_signed(), ":id": id.as_bytes() })?;
     if revoked == 0 {
-        return Err(StoreError::missing("token", id).into());
+        return Err(StoreError::missing("token", &id).into());
     }
     Ok(())
 }
