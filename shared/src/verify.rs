@@ -198,10 +198,17 @@ impl Provider {
 
     /// The ids of the provider's schemes, each of which may be asked for as [`Settings::variant`].
     pub fn variants(&self) -> Vec<&str> {
-        self.schemes
+        let mut ids: Vec<&str> = Vec::new();
+        for id in self
+            .schemes
             .iter()
             .filter_map(|scheme| scheme.id.as_deref())
-            .collect()
+        {
+            if !ids.contains(&id) {
+                ids.push(id);
+            }
+        }
+        ids
     }
 
     /// Checks a request. Fails closed: what cannot be read, decoded or found is a failed verdict, which
