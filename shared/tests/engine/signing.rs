@@ -1,7 +1,5 @@
 //! What we sign, our own check accepts, for every scheme that can be signed; and only for that request.
 
-#![expect(clippy::unwrap_used, reason = "a test may panic, its helpers too")]
-
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;

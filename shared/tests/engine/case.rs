@@ -1,10 +1,6 @@
-//! Runs every test vector of `tests/vectors/`, one file a provider, against the built-in schemes.
-//! `TOWLINE_VECTORS=FOLDER` runs those of another folder of the same form.
+//! A test vector: a request with the settings of its endpoint, and what must come of it.
 
-#![expect(clippy::unwrap_used, reason = "a test may panic, its helpers too")]
-
-use std::collections::{BTreeMap, BTreeSet};
-use std::io;
+use std::collections::BTreeMap;
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -13,81 +9,40 @@ use towline_shared::id::SecretName;
 use towline_shared::secret::Secret;
 use towline_shared::time::Timestamp;
 use towline_shared::verdict::Verdict;
-use towline_shared::verify::{Body, Provider, Request, Settings, StreamedBody};
+use towline_shared::verify::{Body, Provider, Request, Settings};
 
-#[test]
-fn every_vector_gets_its_verdict_and_reason() {
-    let mut count = 0;
-    let mut failures = Vec::new();
-    for case in cases() {
-        count += 1;
-        if let Err(problem) = case.run(Body::Bytes(&case.body())) {
-            failures.push(format!("{}/{}: {problem}", case.provider, case.name));
-        }
-    }
-
-    assert!(count > 0);
-    assert!(
-        failures.is_empty(),
-        "{} of {count}:\n{}",
-        failures.len(),
-        failures.join("\n")
-    );
-}
-
-#[test]
-fn a_streamed_body_gets_the_same_verdict() {
-    let mut failures = Vec::new();
-    for case in cases().filter(|case| case.expect.is_some()) {
-        let pieces = Pieces(case.body());
-        if let Err(problem) = case.run(Body::Streamed(&pieces)) {
-            failures.push(format!("{}/{}: {problem}", case.provider, case.name));
-        }
-    }
-
-    assert!(failures.is_empty(), "{}", failures.join("\n"));
-}
-
-#[test]
-fn every_provider_has_vectors_and_every_vector_a_provider() {
-    let with_vectors: BTreeSet<String> = cases().map(|case| case.provider).collect();
-    let providers: BTreeSet<String> = Provider::builtin_slugs().map(str::to_owned).collect();
-
-    assert_eq!(with_vectors, providers);
-}
-
-#[derive(Deserialize)]
-struct Case {
-    name: String,
-    provider: String,
-    variant: Option<String>,
-    secrets: Vec<String>,
+#[derive(Clone, Deserialize)]
+pub(crate) struct Case {
+    pub(crate) name: String,
+    pub(crate) provider: String,
+    pub(crate) variant: Option<String>,
+    pub(crate) secrets: Vec<String>,
     #[serde(default)]
     params: BTreeMap<String, Value>,
     #[serde(default)]
     fetched: BTreeMap<String, Value>,
-    now: u64,
-    request: CaseRequest,
-    expect: Option<Expected>,
+    pub(crate) now: u64,
+    pub(crate) request: CaseRequest,
+    pub(crate) expect: Option<Expected>,
     expect_response: Option<ExpectedResponse>,
 }
 
-#[derive(Deserialize)]
-struct CaseRequest {
-    method: String,
-    url: String,
-    headers: Vec<(String, String)>,
+#[derive(Clone, Deserialize)]
+pub(crate) struct CaseRequest {
+    pub(crate) method: String,
+    pub(crate) url: String,
+    pub(crate) headers: Vec<(String, String)>,
     body_base64: String,
 }
 
-#[derive(Deserialize)]
-struct Expected {
+#[derive(Clone, Deserialize)]
+pub(crate) struct Expected {
     verdict: String,
     reason: String,
 }
 
-#[derive(Deserialize)]
-struct ExpectedResponse {
+#[derive(Clone, Deserialize)]
+pub(crate) struct ExpectedResponse {
     status: u16,
     #[serde(default)]
     headers: BTreeMap<String, String>,
@@ -98,7 +53,7 @@ struct ExpectedResponse {
     action_get: Option<String>,
 }
 
-fn cases() -> impl Iterator<Item = Case> {
+pub(crate) fn cases() -> impl Iterator<Item = Case> {
     let own = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/vectors");
     let folder = std::env::var("TOWLINE_VECTORS").unwrap_or_else(|_| own.to_owned());
     let mut paths: Vec<_> = std::fs::read_dir(folder)
@@ -113,7 +68,23 @@ fn cases() -> impl Iterator<Item = Case> {
 }
 
 impl Case {
-    fn run(&self, body: Body<'_>) -> Result<(), String> {
+    /// Compares what comes of the case with what must.
+    pub(crate) fn run(&self, body: Body<'_>) -> Result<(), String> {
+        self.apply(body, |provider, request, settings| {
+            match (&self.expect, &self.expect_response) {
+                (Some(expected), _) => expected.compare(&provider.check(request, settings)),
+                (None, Some(expected)) => expected.compare(provider, request, settings),
+                (None, None) => Err("expects nothing".to_owned()),
+            }
+        })
+    }
+
+    /// Hands the case to `engine` as a request with its settings.
+    pub(crate) fn apply<T>(
+        &self,
+        body: Body<'_>,
+        engine: impl FnOnce(&Provider, &Request<'_>, &Settings<'_>) -> T,
+    ) -> T {
         let head = self.head();
         let secrets: Vec<_> = self
             .secrets
@@ -138,15 +109,11 @@ impl Case {
             url: &self.request.url,
             body,
         };
-        let provider = Provider::builtin(&self.provider).ok_or("no such provider")?;
-        match (&self.expect, &self.expect_response) {
-            (Some(expected), _) => expected.compare(&provider.check(&request, &settings)),
-            (None, Some(expected)) => expected.compare(&provider, &request, &settings),
-            (None, None) => Err("expects nothing".to_owned()),
-        }
+        let provider = Provider::builtin(&self.provider).unwrap();
+        engine(&provider, &request, &settings)
     }
 
-    fn body(&self) -> Vec<u8> {
+    pub(crate) fn body(&self) -> Vec<u8> {
         data_encoding::BASE64
             .decode(self.request.body_base64.as_bytes())
             .unwrap()
@@ -245,18 +212,4 @@ fn texts(values: &BTreeMap<String, Value>) -> BTreeMap<String, String> {
         .iter()
         .map(|(name, value)| (name.clone(), text(value)))
         .collect()
-}
-
-/// A body that comes in pieces of seven bytes.
-struct Pieces(Vec<u8>);
-
-impl StreamedBody for Pieces {
-    fn length(&self) -> u64 {
-        self.0.len() as u64
-    }
-
-    fn read(&self, sink: &mut dyn FnMut(&[u8])) -> io::Result<()> {
-        self.0.chunks(7).for_each(sink);
-        Ok(())
-    }
 }

@@ -1,0 +1,63 @@
+//! Runs every test vector of `tests/vectors/`, one file a provider, against the built-in schemes.
+
+use std::collections::BTreeSet;
+use std::io;
+
+use towline_shared::verify::{Body, Provider, StreamedBody};
+
+use crate::case::cases;
+
+#[test]
+fn every_vector_gets_its_verdict_and_reason() {
+    let mut count = 0;
+    let mut failures = Vec::new();
+    for case in cases() {
+        count += 1;
+        if let Err(problem) = case.run(Body::Bytes(&case.body())) {
+            failures.push(format!("{}/{}: {problem}", case.provider, case.name));
+        }
+    }
+
+    assert!(count > 0);
+    assert!(
+        failures.is_empty(),
+        "{} of {count}:\n{}",
+        failures.len(),
+        failures.join("\n")
+    );
+}
+
+#[test]
+fn a_streamed_body_gets_the_same_verdict() {
+    let mut failures = Vec::new();
+    for case in cases().filter(|case| case.expect.is_some()) {
+        let pieces = Pieces(case.body());
+        if let Err(problem) = case.run(Body::Streamed(&pieces)) {
+            failures.push(format!("{}/{}: {problem}", case.provider, case.name));
+        }
+    }
+
+    assert!(failures.is_empty(), "{}", failures.join("\n"));
+}
+
+#[test]
+fn every_provider_has_vectors_and_every_vector_a_provider() {
+    let with_vectors: BTreeSet<String> = cases().map(|case| case.provider).collect();
+    let providers: BTreeSet<String> = Provider::builtin_slugs().map(str::to_owned).collect();
+
+    assert_eq!(with_vectors, providers);
+}
+
+/// A body that comes in pieces of seven bytes.
+struct Pieces(Vec<u8>);
+
+impl StreamedBody for Pieces {
+    fn length(&self) -> u64 {
+        self.0.len() as u64
+    }
+
+    fn read(&self, sink: &mut dyn FnMut(&[u8])) -> io::Result<()> {
+        self.0.chunks(7).for_each(sink);
+        Ok(())
+    }
+}
