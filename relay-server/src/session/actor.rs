@@ -215,7 +215,9 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Actor<T> {
             Wake::Tick => self.tick(),
             Wake::Done(done) => self.done(done),
             Wake::Incoming(Incoming::Frame(frame)) => self.frame(&frame),
-            Wake::Incoming(Incoming::Unusable(detail)) => Err(Ending::protocol(detail)),
+            Wake::Incoming(Incoming::Unusable(detail)) => {
+                Err(Ending::protocol(detail).may_come_back())
+            }
             Wake::Incoming(Incoming::Gone) => Err(Ending::Gone),
             Wake::Incoming(Incoming::Sign | Incoming::Room) | Wake::Rung => Ok(()),
         }
@@ -240,7 +242,9 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Actor<T> {
     }
 
     fn frame(&mut self, frame: &Bytes) -> Result<(), Ending> {
-        match FromClient::decode(frame).map_err(|error| Ending::unreadable(&error))? {
+        match FromClient::decode(frame)
+            .map_err(|error| Ending::unreadable(&error).may_come_back())?
+        {
             FromClient::Hello(_) => Err(Ending::protocol("`hello` came twice")),
             FromClient::Outcome(report) => {
                 self.reported(*report, frame.len());

@@ -10,6 +10,9 @@ const AFTER_RESTART_MILLIS: u64 = 1000;
 /// When to come back to a store that is busy or out of room.
 const AFTER_OVERLOAD_MILLIS: u64 = 2000;
 
+/// When to come back after bytes that make no sense.
+const AFTER_DAMAGE_MILLIS: u64 = 1000;
+
 /// The most characters of a goodbye's detail.
 const LONGEST_DETAIL: usize = 500;
 
@@ -70,6 +73,15 @@ impl Ending {
             detail = format!("{detail}: {cause}");
         }
         Self::protocol(detail)
+    }
+
+    /// The same, but the client may come back: bytes that were damaged on the way look like a client that
+    /// talks nonsense, and a session that begins anew mends that.
+    pub(super) fn may_come_back(mut self) -> Self {
+        if let Self::Told(goodbye) = &mut self {
+            goodbye.reconnect_after_millis = Some(AFTER_DAMAGE_MILLIS);
+        }
+        self
     }
 
     /// The relay cannot go on with this session at the moment.
