@@ -148,7 +148,7 @@ async fn a_client_that_was_stopped_in_the_middle_marks_the_attempt_as_cut_off() 
     let client = Listening::start(journey.options()).await;
     journey.post(0..1).await;
     journey.app.wait_for(1).await;
-    drop(client);
+    let summary = client.abort().await.unwrap();
     journey.app.wait_until_alone().await;
 
     let client = Listening::start(journey.options()).await;
@@ -173,6 +173,7 @@ async fn a_client_that_was_stopped_in_the_middle_marks_the_attempt_as_cut_off() 
         "{outcomes:?}"
     );
     assert_eq!(journey.app.count(), 2);
+    assert_eq!((summary.done, summary.left), (0, 1));
 }
 
 #[tokio::test]

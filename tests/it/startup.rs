@@ -124,8 +124,9 @@ async fn the_admin_token_and_the_key_can_be_read_by_their_owner_only() {
         if name == "admin.token" || name.contains("key") {
             assert_eq!(mode, 0o600, "{name}");
         }
-        assert_eq!(mode & 0o007, 0, "{name} is open to everybody");
     }
+    let data = std::fs::metadata(folder.path().join("data")).unwrap();
+    assert_eq!(data.permissions().mode() & 0o777, 0o700, "the folder");
 }
 
 async fn serve(folder: &Path, arguments: &[&str]) -> Finished {

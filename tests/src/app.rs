@@ -252,8 +252,12 @@ impl Connections {
                 stream.shutdown().await.map(|()| false)
             }
             Reply::Hold => {
-                self.released.cancelled().await;
-                stream.write_all(&plain(200)).await.map(|()| true)
+                tokio::select! {
+                    () = self.released.cancelled() => {
+                        stream.write_all(&plain(200)).await.map(|()| true)
+                    }
+                    () = end_of(stream) => Ok(false),
+                }
             }
             Reply::Reset => {
                 socket2::SockRef::from(&*stream).set_linger(Some(Duration::ZERO))?;
@@ -270,6 +274,14 @@ impl Connections {
             }
             Reply::After(..) => unreachable!("delays are taken off before"),
         }
+    }
+}
+
+/// Waits until the other side has closed the connection.
+async fn end_of(stream: &TcpStream) {
+    match stream.peek(&mut [0]).await {
+        Ok(0) | Err(_) => {}
+        Ok(_) => std::future::pending().await,
     }
 }
 

@@ -154,6 +154,18 @@ impl Listening {
         self.end().await
     }
 
+    /// Makes it end at once, whatever it has in hand.
+    ///
+    /// # Errors
+    /// Why it ended otherwise.
+    ///
+    /// # Panics
+    /// When it does not end in time.
+    pub async fn abort(mut self) -> Result<Summary, ListenError> {
+        self.abort.cancel();
+        self.end().await
+    }
+
     /// Waits for its own end.
     ///
     /// # Errors
@@ -172,8 +184,5 @@ impl Listening {
 impl Drop for Listening {
     fn drop(&mut self) {
         self.abort.cancel();
-        if let Some(task) = &self.task {
-            task.abort();
-        }
     }
 }
