@@ -9,6 +9,7 @@ use clap::Args;
 use url::Url;
 
 use crate::limits::Limits;
+use crate::session::SessionLimits;
 use file::ConfigFile;
 
 /// What a relay runs with; each field has a key in `deploy/relay.toml`.
@@ -24,6 +25,8 @@ pub struct Config {
     pub tls: Option<TlsFiles>,
     /// The times and sizes at which it says no.
     pub limits: Limits,
+    /// The times and sizes of sessions; not in `relay.toml`, but for tests and programs that embed a relay.
+    pub sessions: SessionLimits,
 }
 
 /// Where the certificate is.
@@ -107,6 +110,7 @@ impl Config {
             public_url: None,
             tls: None,
             limits: Limits::default(),
+            sessions: SessionLimits::default(),
         }
     }
 
@@ -134,6 +138,7 @@ impl Config {
             public_url: public_url.as_deref().map(checked_public_url).transpose()?,
             tls,
             limits: file.limits.over_defaults(),
+            sessions: SessionLimits::default(),
         })
     }
 }

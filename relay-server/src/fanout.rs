@@ -7,20 +7,32 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use tokio::sync::watch;
+use tokio::sync::{broadcast, watch};
 use towline_shared::id::Seq;
 
 use crate::store::{EndpointId, StoredEvent};
 use recent::Recent;
 
+/// Events that wait for the slowest tail; at one more it misses the oldest and reads them from the store.
+const TAILED_EVENTS: usize = 128;
+
 /// The bells of all endpoints that somebody listens to.
-#[derive(Default)]
-pub struct Fanout {
+pub(crate) struct Fanout {
     shared: Arc<Mutex<Shared>>,
+    tails: broadcast::Sender<Arc<StoredEvent>>,
+}
+
+impl Default for Fanout {
+    fn default() -> Self {
+        Self {
+            shared: Arc::default(),
+            tails: broadcast::Sender::new(TAILED_EVENTS),
+        }
+    }
 }
 
 /// One listener's view of one endpoint's bell.
-pub struct Subscription {
+pub(crate) struct Subscription {
     endpoint: EndpointId,
     news: watch::Receiver<News>,
     shared: Arc<Mutex<Shared>>,
@@ -28,11 +40,11 @@ pub struct Subscription {
 
 /// What a bell has rung for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct News {
+pub(crate) struct News {
     /// The newest event committed since somebody listens; zero before the first.
-    pub newest: Seq,
+    pub(crate) newest: Seq,
     /// How often it was rung without an event.
-    pub rings: u64,
+    pub(crate) rings: u64,
 }
 
 /// Locked for the time of a few map operations, also by the store's writer; never across an await.
@@ -49,12 +61,18 @@ struct Bell {
 
 impl Fanout {
     /// Takes events that are durable now; called by the store's writer, in `seq` order for each endpoint.
-    pub fn committed(&self, events: &[Arc<StoredEvent>]) {
+    pub(crate) fn committed(&self, events: &[Arc<StoredEvent>]) {
         let mut shared = self.shared.lock();
         let Shared { bells, recent } = &mut *shared;
         for event in events {
             if bells.contains_key(&event.endpoint) {
                 recent.push(Arc::clone(event));
+            }
+        }
+        if self.tails.receiver_count() > 0 {
+            for event in events {
+                // Fails only when the last tail has just gone.
+                let _ = self.tails.send(Arc::clone(event));
             }
         }
         // A batch of the writer often has many events of one endpoint: the bell rings once for a run of them.
@@ -67,19 +85,24 @@ impl Fanout {
     }
 
     /// Rings the bell without an event: a replay waits, or something about the endpoint has changed.
-    pub fn ring(&self, endpoint: EndpointId) {
+    pub(crate) fn ring(&self, endpoint: EndpointId) {
         if let Some(bell) = self.shared.lock().bells.get(&endpoint) {
             bell.news.send_modify(|news| news.rings += 1);
         }
     }
 
     /// Forgets the events that are in memory of an endpoint, because some of them were removed.
-    pub fn forget(&self, endpoint: EndpointId) {
+    pub(crate) fn forget(&self, endpoint: EndpointId) {
         self.shared.lock().recent.forget(endpoint);
     }
 
+    /// Follows the events of all endpoints from now on, as they are committed.
+    pub(crate) fn tail(&self) -> broadcast::Receiver<Arc<StoredEvent>> {
+        self.tails.subscribe()
+    }
+
     /// Listens to an endpoint from now on.
-    pub fn subscribe(&self, endpoint: EndpointId) -> Subscription {
+    pub(crate) fn subscribe(&self, endpoint: EndpointId) -> Subscription {
         let mut shared = self.shared.lock();
         let bell = shared.bells.entry(endpoint).or_insert_with(|| Bell {
             news: watch::Sender::new(News::default()),
@@ -96,18 +119,18 @@ impl Fanout {
 
 impl Subscription {
     /// Waits for the next ring; cancel-safe. Rings while nobody waits are not lost, but count as one.
-    pub async fn rung(&mut self) {
+    pub(crate) async fn rung(&mut self) {
         // The bell outlives its listeners, so the channel cannot be closed.
         let _ = self.news.changed().await;
     }
 
     /// What the bell has rung for up to now.
-    pub fn news(&self) -> News {
+    pub(crate) fn news(&self) -> News {
         *self.news.borrow()
     }
 
     /// The events directly behind `after` that are still in memory, in order; empty when the next one is not.
-    pub fn recent_after(&self, after: Seq, limit: usize) -> Vec<Arc<StoredEvent>> {
+    pub(crate) fn recent_after(&self, after: Seq, limit: usize) -> Vec<Arc<StoredEvent>> {
         let shared = self.shared.lock();
         shared.recent.after(self.endpoint, after, limit)
     }

@@ -17,3 +17,4 @@ mod problem;
 
 pub use config::Config;
 pub use serve::{Drained, RunningRelay, StartError, start};
+pub use session::SessionLimits;

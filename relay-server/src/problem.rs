@@ -8,6 +8,9 @@ use towline_shared::api::Problem;
 
 use crate::auth::AuthError;
 
+/// A problem, ready to send.
+pub(crate) type Answer = Response<Full<Bytes>>;
+
 /// A problem whose `type` is `urn:towline:problem:{code}`, ready to send.
 pub(crate) fn problem(
     status: StatusCode,

@@ -104,7 +104,7 @@ pub async fn start(config: Config) -> Result<RunningRelay, StartError> {
         public_url,
         endpoints: Endpoints::load(store.clone()).await?,
         auth,
-        sessions: Sessions::new(),
+        sessions: Sessions::new(config.sessions.clone()),
         stopping: CancellationToken::new(),
         tasks: TaskTracker::new(),
         fanout,

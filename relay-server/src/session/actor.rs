@@ -161,7 +161,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Actor<T> {
             }
             match self.line.next() {
                 Some(Next::Gap(gap)) => self.socket.push(&FromRelay::Gap(gap)),
-                Some(Next::Delivery(sending)) => self.send(sending),
+                Some(Next::Delivery(sending)) => self.send(&sending),
                 None => return,
             }
         }
@@ -195,10 +195,10 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Actor<T> {
         }
     }
 
-    fn send(&mut self, sending: Sending) {
+    fn send(&mut self, sending: &Sending) {
         // A session would need years for four billion deliveries.
         self.stream = self.stream.wrapping_add(1).max(1);
-        let frame = event_frame(self.stream, &sending);
+        let frame = event_frame(self.stream, sending);
         self.socket.push(&frame);
         if let Body::File(file) = &sending.event.body {
             let body = LongBody {

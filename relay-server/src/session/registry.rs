@@ -49,12 +49,7 @@ pub(super) struct Place {
 
 impl Sessions {
     /// No sessions yet.
-    pub(crate) fn new() -> Self {
-        Self::with_limits(SessionLimits::default())
-    }
-
-    /// No sessions yet, and limits of their own for those to come.
-    pub(crate) fn with_limits(limits: SessionLimits) -> Self {
+    pub(crate) fn new(limits: SessionLimits) -> Self {
         Self {
             limits: Arc::new(limits),
             live: Arc::default(),
@@ -280,7 +275,7 @@ mod tests {
             most_sessions,
             ..SessionLimits::default()
         };
-        (Sessions::with_limits(limits), CancellationToken::new())
+        (Sessions::new(limits), CancellationToken::new())
     }
 
     fn enter(sessions: &Sessions, stopping: &CancellationToken) -> Place {

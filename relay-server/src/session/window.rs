@@ -169,6 +169,7 @@ impl Window {
     }
 
     /// How many deliveries are in flight.
+    #[cfg(test)]
     pub(super) fn in_flight(&self) -> usize {
         self.in_flight.len()
     }

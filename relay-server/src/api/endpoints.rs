@@ -1,0 +1,153 @@
+//! `/v1/endpoints`: makes, shows, changes and deletes endpoints, and lists who reads them.
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use axum::extract::State;
+use axum::response::Response;
+use http::StatusCode;
+use towline_shared::api::{
+    ChangeEndpoint, ConsumerList, ConsumerView, CreateEndpoint, EndpointList, EndpointView,
+    NewSecret,
+};
+use towline_shared::id::{EndpointKey, EndpointName};
+use towline_shared::secret::Secret;
+use towline_shared::time::Timestamp;
+
+use super::access::{Allowed, Read, Write};
+use super::input::{Json, Segment};
+use super::refusal::Refusal;
+use super::views;
+use crate::auth::random;
+use crate::endpoints::LiveEndpoint;
+use crate::relay::Relay;
+use crate::store::{EndpointChange, NamedSecret, NewEndpoint};
+
+pub(super) async fn list(_: Allowed<Read>, State(relay): State<Arc<Relay>>) -> Json<EndpointList> {
+    let all = relay.endpoints.all();
+    let endpoints = all.iter().map(|live| views::endpoint(&relay, live));
+    Json(EndpointList {
+        endpoints: endpoints.collect(),
+    })
+}
+
+pub(super) async fn create(
+    _: Allowed<Write>,
+    State(relay): State<Arc<Relay>>,
+    Json(asked): Json<CreateEndpoint>,
+) -> Result<Response, Refusal> {
+    let most = relay.config.limits.max_body_bytes;
+    let max_body = asked.max_body.unwrap_or(most);
+    check_max_body(max_body, most)?;
+    let created_at = Timestamp::from(SystemTime::now());
+    let named = |secret: NewSecret| NamedSecret {
+        name: secret.name,
+        secret: Secret::new(secret.secret),
+        created_at,
+    };
+    let new = NewEndpoint {
+        name: asked.name,
+        key: EndpointKey::new(random()),
+        provider: asked.provider,
+        own_scheme: asked.own_scheme,
+        variant: asked.variant,
+        parameters: asked.parameters,
+        ack: asked.ack,
+        on_failure: asked.on_failure,
+        max_body,
+        created_at,
+        secrets: asked.secrets.into_iter().map(named).collect(),
+    };
+    let live = relay.endpoints.create(new).await?;
+    tracing::info!(endpoint = %live.endpoint.name, "endpoint made");
+    Ok(Json(views::endpoint(&relay, &live)).created())
+}
+
+pub(super) async fn show(
+    _: Allowed<Read>,
+    State(relay): State<Arc<Relay>>,
+    Segment(name): Segment<EndpointName>,
+) -> Result<Json<EndpointView>, Refusal> {
+    let live = find(&relay, &name)?;
+    Ok(Json(views::endpoint(&relay, &live)))
+}
+
+pub(super) async fn change(
+    _: Allowed<Write>,
+    State(relay): State<Arc<Relay>>,
+    Segment(name): Segment<EndpointName>,
+    Json(asked): Json<ChangeEndpoint>,
+) -> Result<Json<EndpointView>, Refusal> {
+    if let Some(max_body) = asked.max_body {
+        check_max_body(max_body, relay.config.limits.max_body_bytes)?;
+    }
+    let change = EndpointChange {
+        provider: asked.provider,
+        own_scheme: asked.own_scheme,
+        variant: asked.variant,
+        parameters: asked.parameters,
+        ack: asked.ack,
+        on_failure: asked.on_failure,
+        max_body: asked.max_body,
+    };
+    let live = relay.endpoints.change(&name, change).await?;
+    tracing::info!(endpoint = %name, "endpoint changed");
+    Ok(Json(views::endpoint(&relay, &live)))
+}
+
+pub(super) async fn delete(
+    _: Allowed<Write>,
+    State(relay): State<Arc<Relay>>,
+    Segment(name): Segment<EndpointName>,
+) -> Result<StatusCode, Refusal> {
+    let live = relay.endpoints.delete(&name).await?;
+    let id = live.endpoint.id;
+    relay.sessions.end_of_endpoint(id);
+    relay.fanout.forget(id);
+    tracing::info!(endpoint = %name, "endpoint deleted");
+    Ok(StatusCode::NO_CONTENT)
+}
+
+pub(super) async fn consumers(
+    _: Allowed<Read>,
+    State(relay): State<Arc<Relay>>,
+    Segment(name): Segment<EndpointName>,
+) -> Result<Json<ConsumerList>, Refusal> {
+    let live = find(&relay, &name)?;
+    let consumers = relay.store.consumers(live.endpoint.id).await?;
+    let views = consumers.into_iter().map(|consumer| ConsumerView {
+        is_connected: relay.sessions.is_connected(consumer.id),
+        name: consumer.name,
+        cursor: consumer.cursor,
+        backlog: consumer.backlog,
+        created_at: consumer.created_at,
+    });
+    Ok(Json(ConsumerList {
+        consumers: views.collect(),
+    }))
+}
+
+/// The endpoint with this name.
+pub(super) fn find(relay: &Relay, name: &EndpointName) -> Result<Arc<LiveEndpoint>, Refusal> {
+    let found = relay.endpoints.by_name(name);
+    found.ok_or_else(|| Refusal::missing("endpoint", name))
+}
+
+fn check_max_body(asked: u64, most: u64) -> Result<(), Refusal> {
+    if asked > most {
+        let problem = format!("{asked} is more than the relay's limit of {most} bytes");
+        return Err(Refusal::invalid("max_body", problem));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_body_limit_above_the_relays_own_is_refused() {
+        assert!(check_max_body(100, 100).is_ok());
+        assert!(check_max_body(101, 100).is_err());
+    }
+}

@@ -1,0 +1,118 @@
+//! `POST /v1/replays`: asks for kept events to be delivered again.
+
+use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use axum::extract::State;
+use axum::response::Response;
+use futures_util::stream::{self, StreamExt, TryStreamExt};
+use towline_shared::api::{AskReplays, ReplayView, Replays};
+use towline_shared::id::{ConsumerName, EventId, ReplayId};
+use towline_shared::time::Timestamp;
+
+use super::access::{Allowed, Write};
+use super::events::find_event;
+use super::input::Json;
+use super::refusal::Refusal;
+use crate::auth::random;
+use crate::relay::Relay;
+use crate::store::{ConsumerInfo, EndpointId};
+
+/// Events in one request.
+const MOST_EVENTS: usize = 1000;
+
+/// Replays of one request: events times their consumers.
+const MOST_REPLAYS: usize = 10_000;
+
+/// How many replays are on their way into the store at a time.
+const AT_ONCE: usize = 64;
+
+/// A replay to make.
+struct Wish {
+    event: EventId,
+    endpoint: EndpointId,
+    consumer: ConsumerInfo,
+}
+
+/// Nothing is asked for unless all of it can be.
+pub(super) async fn ask(
+    _: Allowed<Write>,
+    State(relay): State<Arc<Relay>>,
+    Json(asked): Json<AskReplays>,
+) -> Result<Response, Refusal> {
+    let number = asked.events.len();
+    if !(1..=MOST_EVENTS).contains(&number) {
+        let problem = format!("{number} events, expected 1 to {MOST_EVENTS}");
+        return Err(Refusal::invalid("events", problem));
+    }
+    let wishes = wishes(&relay, &asked).await?;
+    let endpoints: HashSet<_> = wishes.iter().map(|wish| wish.endpoint).collect();
+    let adding = wishes.into_iter().map(|wish| add(Arc::clone(&relay), wish));
+    let adding: Vec<_> = adding.collect();
+    let replays: Vec<_> = stream::iter(adding).buffered(AT_ONCE).try_collect().await?;
+    for endpoint in endpoints {
+        relay.fanout.ring(endpoint);
+    }
+    tracing::info!(replays = replays.len(), "replays asked for");
+    Ok(Json(Replays { replays }).created())
+}
+
+async fn wishes(relay: &Relay, asked: &AskReplays) -> Result<Vec<Wish>, Refusal> {
+    let mut consumers: HashMap<EndpointId, Vec<ConsumerInfo>> = HashMap::new();
+    let mut wishes = Vec::new();
+    for &event in &asked.events {
+        let endpoint = find_event(relay, event).await?.endpoint;
+        let meant = match consumers.entry(endpoint) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(unknown) => {
+                unknown.insert(meant(relay, endpoint, asked.consumer.as_ref()).await?)
+            }
+        };
+        wishes.extend(meant.iter().map(|consumer| Wish {
+            event,
+            endpoint,
+            consumer: consumer.clone(),
+        }));
+        if wishes.len() > MOST_REPLAYS {
+            let problem = format!("more than {MOST_REPLAYS} replays, with all consumers");
+            return Err(Refusal::invalid("events", problem));
+        }
+    }
+    Ok(wishes)
+}
+
+/// The consumers of an endpoint that get its replays: one by name, or all.
+async fn meant(
+    relay: &Relay,
+    endpoint: EndpointId,
+    name: Option<&ConsumerName>,
+) -> Result<Vec<ConsumerInfo>, Refusal> {
+    let mut meant = relay.store.consumers(endpoint).await?;
+    if let Some(name) = name {
+        meant.retain(|consumer| consumer.name == *name);
+        if meant.is_empty() {
+            return Err(Refusal::missing("consumer", name));
+        }
+    }
+    if meant.is_empty() {
+        let problem = "an event's endpoint has no consumer that could get it";
+        return Err(Refusal::invalid("events", problem));
+    }
+    Ok(meant)
+}
+
+async fn add(relay: Arc<Relay>, wish: Wish) -> Result<ReplayView, Refusal> {
+    let now = Timestamp::from(SystemTime::now());
+    let id = ReplayId::new(now, random());
+    let consumer = wish.consumer;
+    let added = relay.store.add_replay(id, wish.event, consumer.id, now);
+    added.await?;
+    Ok(ReplayView {
+        id,
+        event: wish.event,
+        is_connected: relay.sessions.is_connected(consumer.id),
+        consumer: consumer.name,
+    })
+}

@@ -1,0 +1,61 @@
+//! What the store and the live endpoints hold, as the interface shows it; never a secret's content.
+
+use data_encoding::BASE64;
+use towline_shared::api::{AttemptView, EndpointView, EventSummary, SecretView, TokenView};
+
+use crate::endpoints::LiveEndpoint;
+use crate::relay::Relay;
+use crate::store::{self, StoredAttempt, TokenInfo};
+
+pub(super) fn endpoint(relay: &Relay, live: &LiveEndpoint) -> EndpointView {
+    let endpoint = &live.endpoint;
+    let secrets = endpoint.secrets.iter().map(|secret| SecretView {
+        name: secret.name.clone(),
+        created_at: secret.created_at,
+    });
+    EndpointView {
+        name: endpoint.name.clone(),
+        url: live.url(&relay.public_url),
+        provider: endpoint.provider.clone(),
+        has_own_scheme: endpoint.own_scheme.is_some(),
+        variant: endpoint.variant.clone(),
+        parameters: endpoint.parameters.clone(),
+        ack: endpoint.ack.clone(),
+        on_failure: endpoint.on_failure,
+        max_body: endpoint.max_body,
+        created_at: endpoint.created_at,
+        secrets: secrets.collect(),
+    }
+}
+
+pub(super) fn event(summary: store::EventSummary) -> EventSummary {
+    EventSummary {
+        info: summary.info,
+        method: summary.method,
+        target: summary.target,
+        latest_attempt: summary.latest_attempt,
+    }
+}
+
+pub(super) fn attempt(stored: StoredAttempt) -> AttemptView {
+    AttemptView {
+        consumer: stored.consumer,
+        attempt: stored.attempt,
+        sent_head_base64: BASE64.encode(&stored.sent_head),
+        reply_head_base64: BASE64.encode(&stored.reply_head),
+        reply_body_base64: BASE64.encode(&stored.reply_body),
+        recorded_at: stored.recorded_at,
+    }
+}
+
+pub(super) fn token(token: TokenInfo) -> TokenView {
+    let scopes = token.scopes.iter().map(|scope| scope.as_str().to_owned());
+    TokenView {
+        scopes: scopes.collect(),
+        id: token.id,
+        name: token.name,
+        created_at: token.created_at,
+        expires_at: token.expires_at,
+        revoked_at: token.revoked_at,
+    }
+}
