@@ -66,7 +66,7 @@ pub async fn run(cli: Cli, screen: Screen) -> anyhow::Result<Exit> {
     let command = match cli.command {
         Command::Completions(arguments) => return completions::run(&arguments, &screen),
         Command::Serve(arguments) => return serve::run(&arguments).await,
-        Command::Demo(arguments) => return demo::run(&arguments, &screen).await,
+        Command::Demo(arguments) => return demo::run(&arguments, &screen, cli.global.json).await,
         command => command,
     };
     let directory = std::env::current_dir().context("could not find the current folder")?;
