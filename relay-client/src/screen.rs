@@ -107,9 +107,9 @@ impl Screen {
     /// # Errors
     /// As [`Screen::data`].
     pub fn json<T: Serialize>(&self, value: &T) -> io::Result<()> {
-        let mut line = serde_json::to_vec(value).map_err(io::Error::other)?;
-        line.push(b'\n');
-        self.raw(&line)
+        let mut line = escape::json(&serde_json::to_string(value).map_err(io::Error::other)?);
+        line.push('\n');
+        self.raw(line.as_bytes())
     }
 
     /// Writes one line to stderr. That it cannot be written is nobody's concern.

@@ -28,6 +28,21 @@ pub fn bytes(bytes: &[u8]) -> String {
     shown
 }
 
+/// A JSON text that means the same and has no dangerous character: JSON itself escapes the C0 controls only.
+pub fn json(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len() + 16);
+    for character in text.chars() {
+        if is_dangerous(character) && !character.is_ascii() {
+            for unit in character.encode_utf16(&mut [0; 2]) {
+                let _ = write!(shown, "\\u{unit:04x}");
+            }
+        } else {
+            shown.push(character);
+        }
+    }
+    shown
+}
+
 fn escape(text: &str, is_kept: impl Fn(char) -> bool) -> Cow<'_, str> {
     let must_change = |character: char| is_dangerous(character) && !is_kept(character);
     if !text.contains(must_change) {
@@ -106,6 +121,19 @@ mod tests {
     fn a_line_has_no_line_ends_and_a_block_keeps_its_own() {
         assert_eq!(line("a\r\nb\tc"), "a\\r\\nb\\tc");
         assert_eq!(block("a\r\nb\tc\u{b}"), "a\\r\nb\tc\\x0b");
+    }
+
+    #[test]
+    fn json_means_the_same_after_it_was_made_safe() {
+        let value = serde_json::json!({ "a": "\u{9b}31m\u{202e}\u{e0001} Grüße \n" });
+
+        let shown = json(&value.to_string());
+
+        assert!(!shown.contains(is_dangerous), "{shown}");
+        assert_eq!(
+            serde_json::from_str::<serde_json::Value>(&shown).unwrap(),
+            value
+        );
     }
 
     #[test]

@@ -57,6 +57,6 @@ mod tests {
     fn the_compressed_body_is_one_and_the_other_body_is_not_text() {
         assert!(gzip().starts_with(&[0x1f, 0x8b]));
         assert_eq!(gzip().len(), 114);
-        assert!(std::str::from_utf8(NOT_JSON).is_err());
+        assert!(NOT_JSON.contains(&0xff), "no UTF-8 text has this byte");
     }
 }

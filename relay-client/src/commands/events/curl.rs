@@ -101,7 +101,7 @@ fn command(head: &Head, url: &[u8], body: &RequestBody) -> String {
     match body {
         RequestBody::Inline(bytes) if bytes.is_empty() => {}
         RequestBody::Inline(bytes) if is_plain(bytes) => {
-            lines.push(format!("--data-raw {}", quote(bytes)))
+            lines.push(format!("--data-raw {}", quote(bytes)));
         }
         _ => lines.push("--data-binary @-".to_owned()),
     }

@@ -55,7 +55,7 @@ pub(super) async fn follow(
                     abort.cancel();
                 } else {
                     stop.cancel();
-                    view.notice("stopping: the app finishes what it has; ^C again stops at once");
+                    shown = view.notice("stopping: the app finishes what it has; ^C again stops at once");
                 }
             }
             Some(one) = news.recv() => shown = view.news(&one),
@@ -177,8 +177,12 @@ impl View {
         })
     }
 
-    fn notice(&self, text: &str) {
+    fn notice(&self, text: &str) -> io::Result<()> {
+        if self.is_json {
+            return self.screen.json(&Line::notice(text));
+        }
         self.screen.notice(&paint::odd(text));
+        Ok(())
     }
 
     fn summary(&self, summary: &Summary) -> io::Result<()> {
