@@ -80,7 +80,11 @@ struct Inner {
     begun: HashMap<Delivery, Begun>,
     outcomes: BTreeMap<u64, Waiting>,
     next_place: u64,
+    /// Attempts of former processes that were cut off and are not told yet.
     cut_off: HashMap<Delivery, Attempt>,
+    /// The highest number of an attempt of former processes. Kept when the relay has stored it: an event
+    /// that it sent before does not count it.
+    former: HashMap<Delivery, u32>,
 }
 
 /// An outcome that the relay has not stored yet.
@@ -112,6 +116,7 @@ impl Journal {
             outcomes: BTreeMap::new(),
             next_place: 1,
             cut_off: HashMap::new(),
+            former: HashMap::new(),
         };
         inner
             .start_from(reading)
@@ -202,7 +207,7 @@ impl Journal {
         let mut inner = self.inner.lock();
         let cut_off = inner.cut_off.remove(&delivery);
         let mut recollection = Recollection {
-            last_number: cut_off.as_ref().map_or(0, |attempt| attempt.number),
+            last_number: inner.former.get(&delivery).copied().unwrap_or(0),
             is_settled: false,
             cut_off,
         };
@@ -293,30 +298,20 @@ impl Inner {
 
     /// Takes over what a former process left, and writes the file anew with it.
     fn start_from(&mut self, reading: Reading) -> io::Result<()> {
-        for report in reading.outcomes {
-            let Attempt {
-                delivery,
-                number,
-                settled,
-                ..
-            } = report.attempt;
-            let frame = FromClient::Outcome(Box::new(report)).encode();
-            self.wait(delivery, number, settled.is_some(), frame);
-        }
-        for begun in reading.begun {
-            let attempt = cut_off(begun);
-            self.cut_off.insert(attempt.delivery, attempt.clone());
+        let cut_off = reading.begun.into_iter().map(cut_off);
+        for report in reading.outcomes.into_iter().chain(cut_off) {
+            let attempt = report.attempt.clone();
             let (delivery, number) = (attempt.delivery, attempt.number);
-            let report = Report {
-                attempt,
-                sent_head: Bytes::new(),
-                reply_head: Bytes::new(),
-                reply_body: Bytes::new(),
-            };
+            let former = self.former.entry(delivery).or_default();
+            *former = number.max(*former);
+            let is_settled = attempt.settled.is_some();
+            if attempt.outcome == Outcome::CutOff {
+                self.cut_off.insert(delivery, attempt);
+            }
             self.wait(
                 delivery,
                 number,
-                false,
+                is_settled,
                 FromClient::Outcome(Box::new(report)).encode(),
             );
         }
@@ -349,21 +344,26 @@ impl Inner {
     }
 }
 
-/// The attempt whose process ended while the app had the request.
-fn cut_off(begun: Begun) -> Attempt {
-    Attempt {
-        event: begun.event,
-        delivery: begun.delivery,
-        number: begun.number,
-        started_at: begun.started_at,
-        duration_micros: 0,
-        target: begun.target,
-        outcome: Outcome::CutOff,
-        settled: None,
-        retry_after_millis: None,
-        changes: Vec::new(),
-        sent_body_sha256: None,
-        sent_body_length: 0,
+/// The report of an attempt whose process ended while the app had the request.
+fn cut_off(begun: Begun) -> Report {
+    Report {
+        attempt: Attempt {
+            event: begun.event,
+            delivery: begun.delivery,
+            number: begun.number,
+            started_at: begun.started_at,
+            duration_micros: 0,
+            target: begun.target,
+            outcome: Outcome::CutOff,
+            settled: None,
+            retry_after_millis: None,
+            changes: Vec::new(),
+            sent_body_sha256: None,
+            sent_body_length: 0,
+        },
+        sent_head: Bytes::new(),
+        reply_head: Bytes::new(),
+        reply_body: Bytes::new(),
     }
 }
 

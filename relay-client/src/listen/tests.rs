@@ -2,6 +2,7 @@
 
 mod app;
 mod client;
+mod faults;
 mod relay;
 
 use futures_util::SinkExt;

@@ -149,18 +149,12 @@ impl Alive {
                 else {
                     return None;
                 };
-                self.begun.remove(&report.attempt.delivery);
+                self.end(report.attempt.delivery, report.attempt.number);
                 self.outcomes.push(*report);
             }
             3 => {
                 let stored: Stored = serde_json::from_slice(content).ok()?;
-                if self
-                    .begun
-                    .get(&stored.delivery)
-                    .is_some_and(|begun| begun.number == stored.attempt)
-                {
-                    self.begun.remove(&stored.delivery);
-                }
+                self.end(stored.delivery, stored.attempt);
                 self.outcomes.retain(|report| {
                     report.attempt.delivery != stored.delivery
                         || report.attempt.number != stored.attempt
@@ -169,6 +163,17 @@ impl Alive {
             _ => return None,
         }
         Some(())
+    }
+
+    /// The attempt with this number is under way no longer; a later one may be.
+    fn end(&mut self, delivery: Delivery, number: u32) {
+        if self
+            .begun
+            .get(&delivery)
+            .is_some_and(|begun| begun.number == number)
+        {
+            self.begun.remove(&delivery);
+        }
     }
 
     fn into_reading(self) -> Reading {

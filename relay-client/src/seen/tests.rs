@@ -52,7 +52,7 @@ fn report(seq: u64, number: u32, settled: Option<Settled>) -> Report {
                 first_byte_micros: 5,
             },
             settled,
-            ..cut_off(begun(seq, number))
+            ..cut_off(begun(seq, number)).attempt
         },
         sent_head: "POST / HTTP/1.1\r\n\r\n".into(),
         reply_head: "HTTP/1.1 200 OK\r\n\r\n".into(),
@@ -111,10 +111,43 @@ fn a_begun_attempt_of_an_ended_process_is_cut_off_and_told_once() {
     let first = journal.recall(delivery(1));
     let second = journal.recall(delivery(1));
 
-    assert_eq!(first.cut_off, Some(cut_off(begun(1, 2))));
+    assert_eq!(first.cut_off, Some(cut_off(begun(1, 2)).attempt));
     assert_eq!((first.last_number, first.is_settled), (2, false));
     assert_eq!((second.last_number, second.cut_off), (2, None));
-    assert_eq!(waiting(&journal), [cut_off(begun(1, 2))]);
+    assert_eq!(waiting(&journal), [cut_off(begun(1, 2)).attempt]);
+}
+
+#[test]
+fn the_number_of_a_former_attempt_is_known_also_after_the_relay_has_stored_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = open(folder.path());
+    journal.begin(begun(1, 2)).unwrap();
+    drop(journal);
+    drop(open(folder.path()));
+
+    let journal = open(folder.path());
+    journal.forget(stored(1, 2));
+
+    let recollection = journal.recall(delivery(1));
+    assert_eq!(recollection.last_number, 2);
+    assert_eq!(recollection.cut_off, Some(cut_off(begun(1, 2)).attempt));
+}
+
+#[test]
+fn a_later_attempt_survives_the_outcome_of_an_earlier_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = open(folder.path());
+    journal.finish(report(1, 1, None)).unwrap();
+    journal.begin(begun(1, 2)).unwrap();
+    journal.inner.lock().compact().unwrap();
+    drop(journal);
+
+    let numbers: Vec<_> = waiting(&open(folder.path()))
+        .iter()
+        .map(|attempt| attempt.number)
+        .collect();
+
+    assert_eq!(numbers, [1, 2]);
 }
 
 #[test]

@@ -19,7 +19,7 @@ pub(super) struct App {
 }
 
 pub(super) struct AppCall {
-    request: Vec<u8>,
+    pub(super) request: Vec<u8>,
     pub(super) reply: oneshot::Sender<&'static str>,
 }
 
@@ -90,7 +90,9 @@ pub(super) async fn serve(
         let Ok(answer) = answer.await else {
             return;
         };
-        stream.write_all(answer.as_bytes()).await.unwrap();
+        if stream.write_all(answer.as_bytes()).await.is_err() {
+            return;
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! A relay that a test plays, over a real WebSocket.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt};
@@ -53,6 +53,7 @@ impl Relay {
             socket,
             hello,
             credit: HashMap::new(),
+            attempts: BTreeMap::new(),
         };
         session.send(&FromRelay::Welcome(welcome())).await;
         session
@@ -111,6 +112,8 @@ pub(super) struct Session {
     pub(super) hello: Hello,
     /// What may be sent on each stream; stream 0 is the connection.
     credit: HashMap<u32, u64>,
+    /// How many attempts of an event are on record.
+    pub(super) attempts: BTreeMap<u64, u32>,
 }
 
 impl Session {
@@ -240,7 +243,7 @@ impl Session {
                 seq: Seq(seq),
                 replay: None,
             },
-            attempts: 0,
+            attempts: self.attempts.get(&seq).copied().unwrap_or(0),
             event,
             head_length: u32::try_from(head.len()).unwrap(),
         };
