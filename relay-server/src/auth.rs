@@ -1,7 +1,7 @@
 //! Bearer tokens: made once, kept as SHA-256, checked for a scope.
 //!
 //! A token is looked up by its hash, so no comparison runs over the token's own bytes and its time tells
-//! nothing. A scope may include others: `admin` all of them, `write` also `read`; `listen` stands alone.
+//! nothing. A token may do what its scopes name and nothing else, but that `admin` includes all of them.
 
 use std::collections::HashMap;
 use std::sync::LazyLock;
@@ -172,7 +172,7 @@ pub(crate) fn random<const LENGTH: usize>() -> [u8; LENGTH] {
 
 /// Whether a token with the scope `held` may do what needs `wanted`.
 fn includes(held: Scope, wanted: Scope) -> bool {
-    held == wanted || held == Scope::Admin || (held == Scope::Write && wanted == Scope::Read)
+    held == wanted || held == Scope::Admin
 }
 
 /// The token of `Bearer TOKEN` (RFC 6750 §2.1); the scheme's letter case does not matter (RFC 9110 §11.1).
@@ -232,12 +232,12 @@ mod tests {
     }
 
     #[test]
-    fn admin_may_do_all_and_write_may_read() {
+    fn admin_may_do_all_and_the_others_only_what_they_name() {
         for wanted in [Scope::Read, Scope::Listen, Scope::Write, Scope::Admin] {
             assert!(includes(Scope::Admin, wanted));
             assert!(includes(wanted, wanted));
         }
-        assert!(includes(Scope::Write, Scope::Read));
+        assert!(!includes(Scope::Write, Scope::Read));
         assert!(!includes(Scope::Write, Scope::Listen));
         assert!(!includes(Scope::Write, Scope::Admin));
         assert!(!includes(Scope::Listen, Scope::Read));

@@ -43,14 +43,14 @@ pub(crate) async fn connect(
     relay: Arc<Relay>,
     mut request: Request<Incoming>,
 ) -> Response<Full<Bytes>> {
-    let asked = match Asked::read(&request) {
-        Ok(asked) => asked,
-        Err(refusal) => return refusal.answer(),
-    };
     let authorization = request.headers().get(AUTHORIZATION);
     let authorization = authorization.map(|value| value.as_bytes().to_vec());
     let (token, place) = match admit(&relay, authorization.as_deref()).await {
         Ok(admitted) => admitted,
+        Err(refusal) => return refusal.answer(),
+    };
+    let asked = match Asked::read(&request) {
+        Ok(asked) => asked,
         Err(refusal) => return refusal.answer(),
     };
     let upgrade = hyper::upgrade::on(&mut request);

@@ -12,7 +12,7 @@
 //! | `DELETE /v1/endpoints/{name}/secrets/{secret}` | write | – | [`EndpointView`] |
 //! | `GET /v1/endpoints/{name}/consumers` | read | – | [`ConsumerList`] |
 //! | `DELETE /v1/endpoints/{name}/events?through=SEQ` | write | – | [`Trimmed`] |
-//! | `GET /v1/events?endpoint=&before=&rejected=true&limit=` | read | – | [`EventList`] |
+//! | `GET /v1/events?endpoint=&before=&rejected=&limit=` | read | – | [`EventList`]; with `rejected=true` only those that consumers do not get |
 //! | `GET /v1/events/{id}` | read | – | [`EventDetail`] |
 //! | `GET /v1/events/{id}/raw` | read | – | head as received, then body (`application/http`, streamed) |
 //! | `GET /v1/events/{id}/body` | read | – | the body (`application/octet-stream`, streamed) |
@@ -22,6 +22,8 @@
 //! | `GET /v1/tokens` | admin | – | [`TokenList`] |
 //! | `POST /v1/tokens` | admin | [`CreateToken`] | 201 [`CreatedToken`] |
 //! | `DELETE /v1/tokens/{id}` | admin | – | 204 |
+//!
+//! A token may do what its scopes name and nothing else, but that `admin` includes all of them.
 //!
 //! Every error is [`Problem`] as `application/problem+json` (RFC 9457).
 
