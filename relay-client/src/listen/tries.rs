@@ -49,15 +49,15 @@ impl Tries {
         }
     }
 
-    /// Decides what follows. `random` is uniform in 0..1.
-    pub(super) fn next(&mut self, tried: &Tried, now: Instant, random: f64) -> Next {
+    /// Decides what follows. `random` gives a number uniform in 0..1.
+    pub(super) fn next(&mut self, tried: &Tried, now: Instant, random: fn() -> f64) -> Next {
         match &tried.outcome {
             _ if tried.is_hopeless => Next::Settle(Settled::Failed),
             &Outcome::Answered { status, .. }
                 if is_worth_a_retry(status) && self.retries_left > 0 =>
             {
                 self.retries_left -= 1;
-                let own_wait = self.backoff.next_wait(now, random);
+                let own_wait = self.backoff.next_wait(now, random());
                 Next::Again {
                     wait: tried.retry_after.unwrap_or(own_wait),
                     why: format!("the app answered {status}"),
@@ -104,9 +104,9 @@ impl Tries {
         }
     }
 
-    fn again(&mut self, now: Instant, random: f64, why: String) -> Next {
+    fn again(&mut self, now: Instant, random: fn() -> f64, why: String) -> Next {
         Next::Again {
-            wait: self.backoff.next_wait(now, random),
+            wait: self.backoff.next_wait(now, random()),
             why,
         }
     }
@@ -185,7 +185,7 @@ mod tests {
     }
 
     fn next(tries: &mut Tries, tried: &Tried) -> Next {
-        tries.next(tried, Instant::now(), 1.0)
+        tries.next(tried, Instant::now(), || 1.0)
     }
 
     #[test]

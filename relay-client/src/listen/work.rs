@@ -102,7 +102,7 @@ impl Work<'_> {
                 Err(error) => return self.fail(error),
             };
             let now = Instant::now();
-            let next = self.tries.next(&tried, now, random());
+            let next = self.tries.next(&tried, now, random);
             let is_gate_closed = matches!(next, Next::WaitForApp { .. });
             let (wait, why, is_news) = match next {
                 Next::Settle(settled) => {

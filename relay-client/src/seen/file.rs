@@ -18,8 +18,6 @@ pub(super) struct JournalFile {
     path: PathBuf,
     file: File,
     length: u64,
-    /// Records that are written with the next one.
-    later: Vec<u8>,
 }
 
 impl JournalFile {
@@ -29,7 +27,6 @@ impl JournalFile {
             path: path.to_owned(),
             length: file.metadata()?.len(),
             file,
-            later: Vec::new(),
         })
     }
 
@@ -42,26 +39,15 @@ impl JournalFile {
         self.length > COMPACT_BYTES
     }
 
-    /// Writes a record, and those that waited for it.
-    pub(super) fn write(&mut self, record: &Record<'_>) -> io::Result<()> {
-        record.append_to(&mut self.later);
-        self.flush()
-    }
-
-    /// Writes a record with the next one. Its loss must not matter.
-    pub(super) fn write_later(&mut self, record: &Record<'_>) {
-        record.append_to(&mut self.later);
-    }
-
-    pub(super) fn flush(&mut self) -> io::Result<()> {
-        let written = self.file.write_all(&self.later);
+    /// Appends records with one `write`.
+    pub(super) fn append(&mut self, records: &[u8]) -> io::Result<()> {
+        let written = self.file.write_all(records);
         if written.is_ok() {
-            self.length += self.later.len() as u64;
+            self.length += records.len() as u64;
         } else {
             // A part may be there; what is written after it must not stand behind a torn record.
             let _ = self.file.set_len(self.length);
         }
-        self.later.clear();
         written
     }
 
@@ -81,7 +67,6 @@ impl JournalFile {
         std::fs::rename(&fresh, &self.path)?;
         self.file = open_for_append(&self.path)?;
         self.length = bytes.len() as u64;
-        self.later.clear();
         Ok(())
     }
 }
