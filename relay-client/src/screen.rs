@@ -17,7 +17,7 @@ use jiff::tz::TimeZone;
 use serde::Serialize;
 
 /// The columns that lines are laid out for when stdout is not a terminal; nothing is cut then.
-pub const COLUMNS_WITHOUT_TERMINAL: usize = 120;
+pub const COLUMNS_WITHOUT_TERMINAL: usize = 136;
 
 /// The terminal of this process, or what stands in its place.
 #[derive(Clone, Debug)]

@@ -156,7 +156,7 @@ async fn follow(
         info,
         method,
         target,
-        is_replay: *is_replay,
+        replayed_at: is_replay.then(wall_clock::now),
     })?;
     let delivered = stage.received().await?;
     let ended = stage
@@ -253,7 +253,7 @@ impl Show<'_> {
             info: &event.info,
             method: &event.method,
             target: &event.target,
-            is_replay: false,
+            replayed_at: None,
         })?;
         event_lines::below(
             "answer:",

@@ -41,8 +41,8 @@ pub struct Arrival<'a> {
     pub method: &'a str,
     /// The request target.
     pub target: &'a str,
-    /// Whether somebody asked for it again.
-    pub is_replay: bool,
+    /// When it came again, if somebody asked for that.
+    pub replayed_at: Option<Timestamp>,
 }
 
 impl Layout {
@@ -86,7 +86,7 @@ impl Layout {
 /// The line of an event that arrived, and below it the reason when consumers do not get it.
 pub fn arrival(arrival: Arrival<'_>, layout: &Layout) -> Vec<String> {
     let info = arrival.info;
-    let time = layout.time(info.received_at);
+    let time = layout.time(arrival.replayed_at.unwrap_or(info.received_at));
     let request = layout.fit(&request(arrival, layout));
     let size = if layout.is_narrow {
         String::new()
@@ -203,7 +203,7 @@ pub fn explanation(failure: &Failure, layout: &Layout) -> Vec<String> {
 
 /// A labelled sentence, indented below an event's line and wrapped.
 pub fn below(label: &str, sentence: &str, layout: &Layout) -> Vec<String> {
-    const LABEL_COLUMNS: usize = 7;
+    const LABEL_COLUMNS: usize = 8;
     let indent = " ".repeat(layout.indent());
     let room = layout
         .total
@@ -238,7 +238,11 @@ fn arrow(info: &EventInfo) -> String {
 
 /// `METHOD PATH TYPE`; the path gives way first.
 fn request(arrival: Arrival<'_>, layout: &Layout) -> String {
-    let replay = if arrival.is_replay { "replay " } else { "" };
+    let replay = if arrival.replayed_at.is_some() {
+        "replay "
+    } else {
+        ""
+    };
     let method = escape::line(arrival.method);
     let start = format!("{replay}{method} ");
     let kind = arrival.info.event_type.as_deref();
@@ -386,6 +390,7 @@ mod tests {
     fn shown(terminal: Option<usize>) -> String {
         let layout = Layout::new(terminal, TimeZone::UTC);
         let mut lines = Vec::new();
+        let later = Timestamp::from_millis(1_760_000_060_000);
         for (verdict, is_replay) in [
             (verified(), false),
             (failed(), false),
@@ -397,7 +402,7 @@ mod tests {
                     info: &info,
                     method: "POST",
                     target: TARGET,
-                    is_replay,
+                    replayed_at: is_replay.then_some(later),
                 },
                 &layout,
             ));
@@ -452,7 +457,7 @@ mod tests {
                     info: &info,
                     method: "POST",
                     target: TARGET,
-                    is_replay: false,
+                    replayed_at: None,
                 },
                 &layout,
             );
@@ -474,7 +479,7 @@ mod tests {
                 info: &info,
                 method: "POST",
                 target: "/in/\u{9b}",
-                is_replay: false,
+                replayed_at: None,
             },
             &layout,
         );

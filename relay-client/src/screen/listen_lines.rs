@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use towline_shared::id::EventId;
+use towline_shared::time::Timestamp;
 use towline_shared::wire::Welcome;
 
 use super::event_lines::{self, Arrival, Layout};
@@ -53,8 +54,8 @@ impl ListenLines {
         }
     }
 
-    /// The lines for one piece of news.
-    pub fn lines(&mut self, news: &News, layout: &Layout) -> Vec<Shown> {
+    /// The lines for one piece of news that came `now`.
+    pub fn lines(&mut self, news: &News, now: Timestamp, layout: &Layout) -> Vec<Shown> {
         match news {
             News::Ready { welcome, is_again } => self.ready(welcome, *is_again),
             News::Event {
@@ -70,7 +71,7 @@ impl ListenLines {
                     info,
                     method,
                     target,
-                    is_replay: *is_replay,
+                    replayed_at: is_replay.then_some(now),
                 };
                 data(event_lines::arrival(arrival, layout))
             }
@@ -239,7 +240,6 @@ mod tests {
     use insta::assert_snapshot;
     use jiff::tz::TimeZone;
     use towline_shared::id::{Seq, SessionId};
-    use towline_shared::time::Timestamp;
 
     use super::*;
 
@@ -267,7 +267,10 @@ mod tests {
         });
         let layout = Layout::new(Some(100), TimeZone::UTC);
         let mut text = String::new();
-        for shown in all.iter().flat_map(|news| lines.lines(news, &layout)) {
+        for shown in all
+            .iter()
+            .flat_map(|news| lines.lines(news, Timestamp::from_millis(1_760_000_000_000), &layout))
+        {
             let (stream, line) = match shown {
                 Shown::Data(line) => ("out", line),
                 Shown::Notice(line) => ("err", line),
@@ -346,6 +349,5 @@ mod tests {
                 .contains("left: 1 event in hand")
         );
         assert_eq!(summary(&Summary::default()).len(), 1);
-        let _ = Timestamp::default();
     }
 }

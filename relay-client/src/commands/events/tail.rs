@@ -128,7 +128,7 @@ fn show(event: &EventSummary, last: &mut Option<EventId>, context: &Context) -> 
         info: &event.info,
         method: &event.method,
         target: &event.target,
-        is_replay: false,
+        replayed_at: None,
     };
     for line in event_lines::arrival(arrival, &layout) {
         screen.data(&line)?;

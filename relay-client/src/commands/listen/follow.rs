@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 use towline_shared::api::EventSummary;
 use towline_shared::secret::Secret;
 
-use super::super::{Context, Exit};
+use super::super::{Context, Exit, wall_clock};
 use super::plan::Plan;
 use super::rejected;
 use crate::listen::{ListenError, News, Options, Summary, listen};
@@ -159,7 +159,7 @@ impl View {
         }
         self.screen.measure();
         let layout = Layout::new(self.screen.terminal_columns(), self.screen.zone().clone());
-        for shown in self.lines.lines(news, &layout) {
+        for shown in self.lines.lines(news, wall_clock::now(), &layout) {
             match shown {
                 Shown::Data(line) => self.screen.data(&line)?,
                 Shown::Notice(line) => self.screen.notice(&line),

@@ -70,7 +70,7 @@ async fn one(
             info: &summary.info,
             method: &summary.method,
             target: &summary.target,
-            is_replay: true,
+            replayed_at: Some(wall_clock::now()),
         };
         let lines = event_lines::arrival(arrival, &layout(context));
         context.screen.data(&lines[0])?;
