@@ -3,6 +3,7 @@
 mod admin_token;
 mod advice;
 mod run;
+mod whereabouts;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -22,6 +23,7 @@ use crate::relay::Relay;
 use crate::session::Sessions;
 use crate::store::{Store, StoreError, StoreOptions};
 pub use run::run;
+pub use whereabouts::whereabouts;
 
 /// The part of the drain that is kept for the store's last commit.
 const COMMIT_TIME: Duration = Duration::from_secs(1);
@@ -86,6 +88,7 @@ pub struct Drained {
 /// Names what is wrong with an address, a file or the store.
 pub async fn start(config: Config) -> Result<RunningRelay, StartError> {
     let tls = config.tls.as_ref().map(server_config).transpose()?;
+    let has_tls = tls.is_some();
     let refuse = |source| StartError::Listen {
         address: config.listen,
         source,
@@ -94,7 +97,7 @@ pub async fn start(config: Config) -> Result<RunningRelay, StartError> {
     let address = socket.local_addr().map_err(refuse)?;
     let public_url = match &config.public_url {
         Some(url) => config::checked_public_url(url)?,
-        None => reachable_url(address, tls.is_some()),
+        None => reachable_url(address, has_tls),
     };
     let fanout = Arc::new(Fanout::default());
     let store = open_store(&config, Arc::clone(&fanout)).await?;
@@ -114,6 +117,7 @@ pub async fn start(config: Config) -> Result<RunningRelay, StartError> {
     let in_hand = Arc::new(InHand::default());
     let accepting = listener::run(socket, Arc::clone(&relay), tls, Arc::clone(&in_hand));
     relay.tasks.spawn(accepting);
+    whereabouts::note(&relay.config.data, &reachable_url(address, has_tls));
     Ok(RunningRelay {
         relay,
         address,
@@ -176,6 +180,7 @@ impl RunningRelay {
         let limit = relay.config.limits.drain;
         relay.stopping.cancel();
         relay.tasks.close();
+        whereabouts::forget(&relay.config.data);
         let enough = limit.saturating_sub(COMMIT_TIME.min(limit / 10));
         let is_drained = timeout(enough, relay.tasks.wait()).await.is_ok();
         let drained = if is_drained {

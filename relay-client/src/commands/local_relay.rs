@@ -1,12 +1,10 @@
 //! A relay in this very process, for `serve`, `demo`, and `listen` when no relay is configured. The only file of
 //! the client that knows the server.
 
-use std::fs;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use serde::{Deserialize, Serialize};
 pub(super) use towline_server::config::ServeArgs;
 use towline_server::{Config, Drained, RunningRelay, StartError};
 use towline_shared::secret::Secret;
@@ -15,9 +13,6 @@ use url::Url;
 use super::{Exit, Failure};
 use crate::dial::RelayAddress;
 use crate::settings::read_secret_file;
-
-/// Says where the relay of a data folder is while it runs.
-const ADDRESS_FILE: &str = "local-relay.json";
 
 /// A relay on this machine and the token for everything.
 pub(super) struct Found {
@@ -28,14 +23,7 @@ pub(super) struct Found {
 /// A relay in this process.
 pub(super) struct LocalRelay {
     running: RunningRelay,
-    note: PathBuf,
     pub(super) found: Found,
-}
-
-/// What [`ADDRESS_FILE`] holds.
-#[derive(Serialize, Deserialize)]
-struct Note {
-    url: String,
 }
 
 /// Runs a relay until a signal ends it.
@@ -57,7 +45,7 @@ impl LocalRelay {
             }
             other => other,
         };
-        Self::of(running.map_err(failure)?, data)
+        Self::of(running.map_err(failure)?)
     }
 
     /// Starts a relay on a free port.
@@ -67,23 +55,16 @@ impl LocalRelay {
             ..Config::with_data(data)
         };
         let running = towline_server::start(config).await.map_err(failure)?;
-        Self::of(running, data)
+        Self::of(running)
     }
 
-    fn of(running: RunningRelay, data: &Path) -> Result<Self, Failure> {
-        let token_file = running.admin_token_file();
-        let token = read_secret_file(&token_file).map_err(|error| {
+    fn of(running: RunningRelay) -> Result<Self, Failure> {
+        let token = read_secret_file(&running.admin_token_file()).map_err(|error| {
             Failure::new(Exit::Unexpected, "could not read the local relay's token").because(error)
         })?;
-        let note = data.join(ADDRESS_FILE);
-        let url = format!("http://{}", running.address());
-        write_note(&note, &url);
+        let address = address(&format!("http://{}", running.address()))?;
         Ok(Self {
-            note,
-            found: Found {
-                address: address(&url)?,
-                token,
-            },
+            found: Found { address, token },
             running,
         })
     }
@@ -95,31 +76,19 @@ impl LocalRelay {
 
     /// Stops in an orderly way.
     pub(super) async fn stop(self) -> Drained {
-        // A folder without the note is one without a running relay.
-        let _ = fs::remove_file(&self.note);
         self.running.stop().await
     }
 }
 
-/// The relay that another process runs on this data folder, as far as its note says.
+/// The relay that another process runs on this data folder, as far as its note says. A note may be left over from
+/// a crash.
 pub(super) fn running(data: &Path) -> Option<Found> {
-    let note = fs::read(data.join(ADDRESS_FILE)).ok()?;
-    let note: Note = serde_json::from_slice(&note).ok()?;
+    let url = towline_server::serve::whereabouts(data)?;
     let token = read_secret_file(&data.join("admin.token")).ok()?;
     Some(Found {
-        address: address(&note.url).ok()?,
+        address: address(&url).ok()?,
         token,
     })
-}
-
-/// The note is a convenience: without it other commands have to be told the address.
-fn write_note(path: &Path, url: &str) {
-    let note = Note {
-        url: url.to_owned(),
-    };
-    if let Ok(text) = serde_json::to_vec(&note) {
-        let _ = fs::write(path, text);
-    }
 }
 
 fn address(url: &str) -> Result<RelayAddress, Failure> {
