@@ -17,6 +17,9 @@ pub(super) const MAX_BODY_BYTES: u64 = 256 * 1024;
 /// The most MACs that one diagnosis computes, so that a flood of bad requests is no attack.
 pub(super) const MAX_MACS: u32 = 64;
 
+/// The most bytes that those MACs read together: about 2 ms of one core.
+pub(super) const MAX_MAC_BYTES: u64 = 4 * 1024 * 1024;
+
 /// What a closer look at a failed check turns up.
 pub(super) fn findings(
     provider: &Provider,

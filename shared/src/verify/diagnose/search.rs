@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::form::{decodable, last_word};
 use super::variants::{bodies, keys, urls};
-use super::{MAX_MACS, finding};
+use super::{MAX_MAC_BYTES, MAX_MACS, finding};
 use crate::id::SecretName;
 use crate::verdict::Finding;
 use crate::verify::attempt::digest_of;
@@ -26,6 +26,7 @@ pub(super) struct Search<'s> {
     provider: &'s Provider,
     delivery: &'s Delivery<'s>,
     macs_left: u32,
+    bytes_left: u64,
 }
 
 /// Signatures of the request with the scheme that they may belong to.
@@ -44,6 +45,7 @@ impl<'s> Search<'s> {
             provider,
             delivery,
             macs_left: MAX_MACS,
+            bytes_left: MAX_MAC_BYTES,
         }
     }
 
@@ -247,6 +249,21 @@ impl<'s> Search<'s> {
         None
     }
 
+    /// Takes one MAC of so many bytes out of the budget; false when there is none left.
+    fn spend(&mut self, bytes: u64) -> bool {
+        let left = self
+            .macs_left
+            .checked_sub(1)
+            .zip(self.bytes_left.checked_sub(bytes));
+        match left {
+            Some((macs, bytes)) => {
+                (self.macs_left, self.bytes_left) = (macs, bytes);
+                true
+            }
+            None => false,
+        }
+    }
+
     fn secrets(&self) -> impl Iterator<Item = (&'s SecretName, &'s [u8])> + use<'s> {
         let secrets = self.delivery.settings.secrets.iter().take(MAX_SECRETS);
         secrets.map(|(name, secret)| (name, secret.expose()))
@@ -288,10 +305,9 @@ impl<'s> Search<'s> {
             ..Evaluation::new(delivery)
         };
         for message in &suspect.signed.messages {
-            if self.macs_left == 0 {
+            if !self.spend(delivery.body_length()) {
                 return false;
             }
-            self.macs_left -= 1;
             let digester = match suspect.signed.algorithm {
                 Algorithm::Hash(_) => hash.begin(),
                 _ => hash.begin_hmac(key),

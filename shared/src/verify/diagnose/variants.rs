@@ -245,46 +245,42 @@ const SECRET_HINT: &str = "set the secret again, exactly as the provider shows i
 
 /// Keys that a secret may stand for.
 pub(super) fn keys(secret: &[u8]) -> Vec<Variant<Cow<'_, [u8]>>> {
-    let mut variants = Vec::new();
-    let mut push = |words, value: Option<Cow<'_, [u8]>>| -> Option<()> {
-        let value = value.filter(|value| !value.is_empty())?;
-        variants.push((words, value.into_owned()));
-        Some(())
-    };
     let trimmed = secret.trim_ascii();
-    let after_prefix = trimmed
-        .iter()
-        .position(|&byte| byte == b'_')
-        .map(|index| &trimmed[index + 1..]);
-    push("as the text that it is", Some(secret.into()));
-    push(
-        "without the spaces and line ends around it",
-        Some(trimmed.into()),
-    );
-    push(
-        "decoded as base64",
-        Encoding::Base64.decode(trimmed).map(Cow::Owned),
-    );
-    push(
-        "decoded as hex",
-        Encoding::Hex.decode(trimmed).map(Cow::Owned),
-    );
-    push(
-        "decoded as base64 after its prefix",
-        after_prefix
-            .and_then(|text| Encoding::Base64.decode(text))
-            .map(Cow::Owned),
-    );
-    push("without its prefix", after_prefix.map(Cow::Borrowed));
+    let underscore = trimmed.iter().position(|&byte| byte == b'_');
+    let after_prefix = underscore.map(|index| &trimmed[index + 1..]);
+    let base64 = |text| Encoding::Base64.decode(text).map(Cow::Owned);
+    let forms: [(_, Option<Cow<'_, [u8]>>); 6] = [
+        ("as the text that it is", Some(secret.into())),
+        (
+            "without the spaces and line ends around it",
+            Some(trimmed.into()),
+        ),
+        ("decoded as base64", base64(trimmed)),
+        (
+            "decoded as hex",
+            Encoding::Hex.decode(trimmed).map(Cow::Owned),
+        ),
+        (
+            "decoded as base64 after its prefix",
+            after_prefix.and_then(base64),
+        ),
+        ("without its prefix", after_prefix.map(Cow::Borrowed)),
+    ];
+    let mut variants: Vec<Variant<Cow<'_, [u8]>>> = Vec::new();
+    for (words, value) in forms {
+        let Some(value) = value.filter(|value| !value.is_empty()) else {
+            continue;
+        };
+        if variants.iter().all(|other| other.value != value) {
+            variants.push(Variant {
+                code: "other_secret_form",
+                words,
+                hint: SECRET_HINT,
+                value,
+            });
+        }
+    }
     variants
-        .into_iter()
-        .map(|(words, value)| Variant {
-            code: "other_secret_form",
-            words,
-            hint: SECRET_HINT,
-            value: Cow::Owned(value),
-        })
-        .collect()
 }
 
 #[cfg(test)]
