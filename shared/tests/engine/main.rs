@@ -5,5 +5,6 @@
 
 mod case;
 mod robustness;
+mod rules;
 mod signing;
 mod vectors;

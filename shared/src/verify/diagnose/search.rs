@@ -428,3 +428,41 @@ impl Suspect<'_> {
         )
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::head::Head;
+    use crate::time::Timestamp;
+    use crate::verify::Settings;
+
+    #[test]
+    fn the_budget_ends_with_the_last_mac_or_byte() {
+        let (parameters, fetched) = (BTreeMap::new(), BTreeMap::new());
+        let settings = Settings {
+            secrets: &[],
+            parameters: &parameters,
+            variant: None,
+            now: Timestamp::default(),
+            fetched: &fetched,
+        };
+        let head = Head::parse("POST / HTTP/1.1\r\n\r\n").unwrap();
+        let request = Request {
+            head: &head,
+            url: "https://relay.example/",
+            body: Body::Bytes(b""),
+        };
+        let delivery = Delivery::new(&request, &settings);
+        let provider = registry::provider("github").unwrap();
+
+        let mut short = Search::new(&provider, &delivery);
+        let macs = (0..100).filter(|_| short.spend(1)).count();
+        let mut long = Search::new(&provider, &delivery);
+        let long_macs = (0..100).filter(|_| long.spend(MAX_MAC_BYTES / 4)).count();
+
+        assert_eq!(macs, 64);
+        assert_eq!(long_macs, 4);
+    }
+}

@@ -1,0 +1,262 @@
+//! The rules common to all schemes (schemes.md §2), on small schemes of our own.
+
+use std::collections::BTreeMap;
+
+use towline_shared::head::{Head, Version};
+use towline_shared::secret::Secret;
+use towline_shared::time::Timestamp;
+use towline_shared::verdict::{Cause, Verdict};
+use towline_shared::verify::{
+    Body, HandshakeReply, Provider, Request, Settings, SignError, Unsigned,
+};
+
+const PEM: &str = "-----BEGIN PUBLIC KEY-----\nAQID\n-----END PUBLIC KEY-----";
+
+#[test]
+fn an_empty_secret_signs_and_verifies_nothing() {
+    let hmac = Endpoint::new(HMAC, "");
+    // HMAC-SHA256 of `{}` under the empty key.
+    let signature = "22f8eea909400af98adf3681a9f31923ef6b7fcba4abb553d92823a3e9d5c25e";
+
+    assert!(hmac.sign("{}").is_err());
+    assert_eq!(
+        hmac.cause(&[("X-Signature", signature)], "{}"),
+        Cause::BadSecret
+    );
+}
+
+#[test]
+fn every_candidate_up_to_the_limit_is_tried_and_one_more_is_refused() {
+    let endpoint = Endpoint::new(LISTED, "secret");
+    let right = endpoint.sign("{}").unwrap().remove(0).1;
+    let wrong = format!("v1={}", "0".repeat(64));
+    let list = |wrongs: usize| format!("{}{right}", format!("{wrong},").repeat(wrongs));
+
+    assert!(endpoint.is_verified(&[("X-Signature", &list(31))], "{}"));
+    assert_eq!(
+        endpoint.cause(&[("X-Signature", &list(32))], "{}"),
+        Cause::MalformedSignature
+    );
+}
+
+#[test]
+fn every_group_up_to_the_limit_is_tried_and_one_more_is_refused() {
+    let endpoint = Endpoint::new(GROUPED, "secret");
+    let right = endpoint.sign("{}").unwrap().remove(0).1;
+    let list = |wrongs: usize| {
+        let wrongs = (0..wrongs).map(|time| format!("t={time},v1={} ", "0".repeat(64)));
+        wrongs.collect::<String>() + &right
+    };
+
+    assert!(endpoint.is_verified(&[("X-Signature", &list(7))], "{}"));
+    assert_eq!(
+        endpoint.cause(&[("X-Signature", &list(8))], "{}"),
+        Cause::MalformedSignature
+    );
+}
+
+#[test]
+fn a_token_by_an_algorithm_that_the_scheme_does_not_list_is_refused() {
+    let other = Endpoint::new(&TOKEN.replace("HS256", "HS512"), "secret");
+    let token = other.sign("{}").unwrap().remove(0).1;
+    let endpoint = Endpoint::new(TOKEN, "secret");
+
+    assert!(other.is_verified(&[("Authorization", &token)], "{}"));
+    assert_eq!(
+        endpoint.cause(&[("Authorization", &token)], "{}"),
+        Cause::UnsupportedAlgorithm
+    );
+}
+
+#[test]
+fn a_public_key_is_never_the_key_of_an_hmac() {
+    for key in [PEM, " {\"kty\":\"RSA\"}"] {
+        let result = Endpoint::new(TOKEN, key).sign("{}");
+        assert!(matches!(result, Err(SignError::Unusable(_))), "{result:?}");
+    }
+}
+
+#[test]
+fn a_message_signature_that_leaves_the_body_out_is_refused() {
+    let cavage = Endpoint::builtin("keygen", &"00".repeat(32));
+    let without_digest = r#"algorithm="ed25519",signature="AAAA",headers="host date""#;
+    let fields = [("Keygen-Signature", without_digest)];
+    assert_eq!(cavage.cause(&fields, "{}"), Cause::MalformedSignature);
+
+    let rfc9421 = Endpoint::builtin("mailchannels", &"A".repeat(43));
+    let fields = [
+        (
+            "Signature-Input",
+            r#"s=("@method");created=1760000000;alg="ed25519""#,
+        ),
+        ("Signature", "s=:AAAA:"),
+    ];
+    assert_eq!(rfc9421.cause(&fields, "{}"), Cause::MalformedSignature);
+}
+
+#[test]
+fn an_unset_or_empty_verify_token_accepts_no_challenge() {
+    let mut endpoint = Endpoint::builtin("meta", "secret");
+    for token in [None, Some("")] {
+        endpoint.parameters = token
+            .map(|token| ("verify_token".to_owned(), token.to_owned()))
+            .into_iter()
+            .collect();
+        let reply = endpoint.challenge("hub.mode=subscribe&hub.challenge=1&hub.verify_token=");
+
+        assert_eq!(
+            reply.map(|reply| (reply.status, reply.is_accepted)),
+            Some((403, false))
+        );
+    }
+    endpoint.parameters = BTreeMap::from([("verify_token".to_owned(), "token".to_owned())]);
+    let reply = endpoint.challenge("hub.mode=subscribe&hub.challenge=1&hub.verify_token=token");
+    assert!(reply.unwrap().is_accepted);
+}
+
+#[test]
+fn without_a_secret_no_challenge_is_answered_with_an_hmac() {
+    let mut endpoint = Endpoint::builtin("x_twitter", "secret");
+    assert!(endpoint.challenge("crc_token=abc").unwrap().is_accepted);
+
+    endpoint.secrets.clear();
+    assert!(!endpoint.challenge("crc_token=abc").unwrap().is_accepted);
+}
+
+#[test]
+fn without_a_secret_nothing_is_checked_and_nothing_is_verified() {
+    let mut endpoint = Endpoint::new(HMAC, "secret");
+    endpoint.secrets.clear();
+
+    assert_eq!(endpoint.verdict(&[], "{}"), Verdict::Unchecked);
+}
+
+const HMAC: &str = r#"[own]
+[[own.scheme]]
+alg = "hmac-sha256"
+sig = "{header.x-signature}"
+message = "{body}"
+"#;
+
+const LISTED: &str = r#"[own]
+[[own.scheme]]
+alg = "hmac-sha256"
+sig = "{header.x-signature}"
+split = ","
+kv = "="
+sig_key = "v1"
+message = "{body}"
+"#;
+
+const GROUPED: &str = r#"[own]
+[[own.scheme]]
+alg = "hmac-sha256"
+sig = "{header.x-signature}"
+group = " "
+split = ","
+kv = "="
+sig_key = "v1"
+message = "{sig.t}.{body}"
+"#;
+
+const TOKEN: &str = r#"[own]
+[[own.scheme]]
+alg = "jwt"
+sig = "{header.authorization|scheme:Bearer}"
+jwt = { algs = ["HS256", "RS256"], exp = "required" }
+"#;
+
+/// A provider with the settings of an endpoint.
+struct Endpoint {
+    provider: Provider,
+    secrets: Vec<Secret>,
+    parameters: BTreeMap<String, String>,
+}
+
+impl Endpoint {
+    fn new(scheme_file: &str, secret: &str) -> Self {
+        Self {
+            provider: Provider::parse("own", scheme_file).unwrap(),
+            secrets: vec![Secret::new(secret)],
+            parameters: BTreeMap::new(),
+        }
+    }
+
+    fn builtin(slug: &str, secret: &str) -> Self {
+        let path = format!("{}/schemes/{slug}.toml", env!("CARGO_MANIFEST_DIR"));
+        Self {
+            provider: Provider::parse(slug, &std::fs::read_to_string(path).unwrap()).unwrap(),
+            secrets: vec![Secret::new(secret)],
+            parameters: BTreeMap::new(),
+        }
+    }
+
+    fn sign(&self, body: &str) -> Result<Vec<(String, String)>, SignError> {
+        let unsigned = Unsigned {
+            method: "POST",
+            url: "https://relay.example/in/key",
+            fields: &[],
+            body: body.as_bytes(),
+        };
+        self.with_settings(|settings| self.provider.sign(&unsigned, settings))
+    }
+
+    fn verdict(&self, fields: &[(&str, &str)], body: &str) -> Verdict {
+        self.with_request("POST", "", fields, body, |request, settings| {
+            self.provider.check(request, settings)
+        })
+    }
+
+    fn is_verified(&self, fields: &[(&str, &str)], body: &str) -> bool {
+        matches!(self.verdict(fields, body), Verdict::Verified(_))
+    }
+
+    fn cause(&self, fields: &[(&str, &str)], body: &str) -> Cause {
+        match self.verdict(fields, body) {
+            Verdict::Failed(failure) => failure.cause,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn challenge(&self, query: &str) -> Option<HandshakeReply> {
+        self.with_request("GET", query, &[], "", |request, settings| {
+            self.provider.handshake(request, settings)
+        })
+    }
+
+    fn with_request<T>(
+        &self,
+        method: &str,
+        query: &str,
+        fields: &[(&str, &str)],
+        body: &str,
+        apply: impl FnOnce(&Request<'_>, &Settings<'_>) -> T,
+    ) -> T {
+        let pairs = fields
+            .iter()
+            .map(|(name, value)| (name.as_bytes(), value.as_bytes()));
+        let target = format!("/in/key?{query}");
+        let head = Head::build(method, target.as_bytes(), Version::Http11, pairs).unwrap();
+        let url = format!("https://relay.example{target}");
+        let request = Request {
+            head: &head,
+            url: &url,
+            body: Body::Bytes(body.as_bytes()),
+        };
+        self.with_settings(|settings| apply(&request, settings))
+    }
+
+    fn with_settings<T>(&self, apply: impl FnOnce(&Settings<'_>) -> T) -> T {
+        let secrets = self
+            .secrets
+            .iter()
+            .map(|secret| ("main".parse().unwrap(), secret.clone()));
+        apply(&Settings {
+            secrets: &secrets.collect::<Vec<_>>(),
+            parameters: &self.parameters,
+            variant: None,
+            now: Timestamp::from_millis(1_760_000_000_000),
+            fetched: &BTreeMap::new(),
+        })
+    }
+}
