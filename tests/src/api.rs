@@ -97,7 +97,7 @@ impl Api {
 
     /// The newest events of an endpoint, rejected ones included, newest first.
     pub async fn events(&self, endpoint: &str) -> Vec<EventSummary> {
-        let path = format!("/v1/events?endpoint={endpoint}&rejected=true&limit=100");
+        let path = format!("/v1/events?endpoint={endpoint}&limit=100");
         self.get::<EventList>(&path).await.events
     }
 
