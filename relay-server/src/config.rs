@@ -8,8 +8,7 @@ use std::path::PathBuf;
 use clap::Args;
 use url::Url;
 
-use crate::limits::Limits;
-use crate::session::SessionLimits;
+use crate::limits::{Limits, SessionLimits};
 use file::ConfigFile;
 
 /// What a relay runs with; each field has a key in `deploy/relay.toml`.

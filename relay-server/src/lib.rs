@@ -16,5 +16,5 @@ mod api;
 mod problem;
 
 pub use config::Config;
+pub use limits::SessionLimits;
 pub use serve::{Drained, RunningRelay, StartError, start};
-pub use session::SessionLimits;

@@ -1,7 +1,11 @@
 //! Every time and size at which the edge says no, with the value it has when nobody sets it.
 //! The head's own limits are `MAX_HEAD_BYTES` and `MAX_FIELDS` of `towline_shared::head`: both ends rely on them.
 
+mod session;
+
 use std::time::Duration;
+
+pub use session::SessionLimits;
 
 /// The limits of one relay; each is a key of `relay.toml`, where its unit stands in the name.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -4,7 +4,6 @@ mod actor;
 mod ending;
 mod handshake;
 mod jobs;
-mod limits;
 mod line;
 mod opening;
 mod outgoing;
@@ -26,7 +25,6 @@ use hyper_util::rt::TokioIo;
 use tokio::time::timeout;
 use towline_shared::time::Timestamp;
 
-pub use limits::SessionLimits;
 pub(crate) use registry::Sessions;
 
 use crate::auth::AuthError;

@@ -18,13 +18,13 @@ use towline_shared::wire::{
 
 use super::ending::Ending;
 use super::jobs::{self, Done, Job, LongBody, Recorded};
-use super::limits::SessionLimits;
 use super::line::{Line, Next, Sending};
 use super::opening::Opened;
 use super::registry::Place;
 use super::socket::{Incoming, Socket};
 use super::streams::{Piece, Streams};
 use crate::fanout::Subscription;
+use crate::limits::SessionLimits;
 use crate::relay::Relay;
 use crate::store::{Body, ConsumerId, EndpointId, StoreError, StoredEvent};
 

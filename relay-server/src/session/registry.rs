@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 use towline_shared::id::{ConsumerName, TokenId};
 
 use super::ending::Ending;
-use super::limits::SessionLimits;
+use crate::limits::SessionLimits;
 use crate::store::{ConsumerId, EndpointId};
 
 /// The live sessions, one at most of each consumer.
