@@ -112,7 +112,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Actor<T> {
     }
 
     /// Waits for outcomes on their way into the store, says goodbye, and gives the consumer free.
-    pub(super) async fn finish(mut self, ending: &Ending) {
+    pub(super) async fn finish(mut self: Box<Self>, ending: &Ending) {
         let limits = Arc::clone(&self.relay.sessions.limits);
         let _ = timeout(limits.last_outcomes, self.finish_jobs()).await;
         if let Some(goodbye) = ending.goodbye() {

@@ -1,0 +1,14 @@
+//! Sessions and the interface of a real relay on a free port, spoken to in bytes: no client of ours is in
+//! between, so that also what a good client never does can be tried.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test ends where something is not as it must be"
+)]
+
+mod interface;
+mod relay;
+mod session;
+mod streams;
+mod tail;
+mod wire;
