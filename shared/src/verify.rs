@@ -122,6 +122,15 @@ pub struct Facts {
     pub event_type: Option<String>,
 }
 
+/// A public key of the provider, for [`Settings::fetched`]: PEM certificate, PEM key or JWK.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum WantedKey {
+    /// At this HTTPS URL, which is one of the provider's own. Fetch it without following redirects.
+    Url(String),
+    /// Under this id in the provider's key set or API.
+    Id(String),
+}
+
 /// The relay's own answer to a provider's challenge (schemes.md §5).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HandshakeReply {
@@ -209,6 +218,19 @@ impl Provider {
             }
         }
         ids
+    }
+
+    /// The key of the provider that the request asks for and the settings do not hold yet. The request is
+    /// not checked: fetch only a bounded number of keys, and keep them.
+    pub fn wanted_key(&self, request: &Request<'_>, settings: &Settings<'_>) -> Option<WantedKey> {
+        let delivery = Delivery::new(request, settings);
+        let mut schemes = self.schemes_of(settings);
+        let wanted = schemes.find_map(|scheme| {
+            let applies = scheme.applies(&delivery);
+            applies.then(|| scheme.wanted_key(&delivery))?
+        })?;
+        let (WantedKey::Url(name) | WantedKey::Id(name)) = &wanted;
+        (!settings.fetched.contains_key(name)).then_some(wanted)
     }
 
     /// Checks a request. Fails closed: what cannot be read, decoded or found is a failed verdict, which

@@ -4,13 +4,14 @@ use std::borrow::Cow;
 
 use serde_json::value::RawValue;
 
+use super::WantedKey;
 use super::asymmetric::PublicKey;
 use super::candidates::Candidates;
 use super::delivery::Delivery;
 use super::digest::{Digester, is_equal};
 use super::evaluate::{Evaluation, Value};
 use super::json;
-use super::jwt::IndexedSecret;
+use super::jwt::{IndexedSecret, key_id};
 use super::scheme::{Algorithm, KeySource, Method, Scheme, Signed, described_place};
 use super::template::{Source, Template};
 use super::trouble::{Failing, Trouble};
@@ -50,6 +51,22 @@ impl Scheme {
     /// Whether there is something at the places of the signature.
     pub(super) fn has_signature(&self, delivery: &Delivery<'_>) -> bool {
         self.signature_values(&Evaluation::new(delivery)).is_ok()
+    }
+
+    /// The key that the request asks for, where the scheme has keys that the provider publishes.
+    pub(super) fn wanted_key(&self, delivery: &Delivery<'_>) -> Option<WantedKey> {
+        let evaluation = Evaluation::new(delivery);
+        let values = self.signature_values(&evaluation).ok()?;
+        match &self.method {
+            Method::Signed(signed) => match &signed.key {
+                KeySource::Fetched(fetch) => fetch.wanted(&evaluation).ok(),
+                KeySource::Secret(_) => None,
+            },
+            Method::Jwt(rule) if rule.uses_published_key => {
+                key_id(values.first()?).map(WantedKey::Id)
+            }
+            Method::Jwt(_) | Method::Equals(_) | Method::HttpSignature(_) => None,
+        }
     }
 
     /// Checks the request; tells which secret matched, where the scheme uses one.

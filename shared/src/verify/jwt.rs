@@ -7,7 +7,7 @@ use super::asymmetric::{PublicKey, SignatureAlgorithm};
 use super::digest::{Hash, is_equal};
 use super::encoding::Encoding;
 use super::evaluate::Evaluation;
-use super::key_fetch::{KeyFetch, fetched_key};
+use super::key_fetch::fetched_key;
 use super::template::{Source, Template};
 use super::trouble::{Failing, Trouble};
 use crate::verdict::Cause;
@@ -29,7 +29,8 @@ pub(super) struct JwtRule {
     /// In seconds, for `exp` and `nbf`.
     pub(super) leeway: u32,
     pub(super) claims: Vec<ClaimRule>,
-    pub(super) key_fetch: Option<KeyFetch>,
+    /// The key is the one that the provider publishes under the token's `kid`, not one of the secrets.
+    pub(super) uses_published_key: bool,
 }
 
 /// A claim that must have one of some values.
@@ -71,6 +72,12 @@ impl JwtAlgorithm {
             Hash::Sha256 | Hash::Sha1 => "HS256",
         }
     }
+}
+
+/// The id of the key that a token names; nothing else of the token is trusted yet.
+pub(super) fn key_id(token: &[u8]) -> Option<String> {
+    let token = Token::parse(token)?;
+    token.header.get("kid")?.as_str().map(str::to_owned)
 }
 
 /// A token in its three parts.
@@ -141,7 +148,7 @@ impl JwtRule {
         secrets: &[IndexedSecret<'_>],
     ) -> Result<Option<usize>, Failing> {
         let key_id = token.header.get("kid").and_then(Value::as_str);
-        let keys: Vec<(Option<usize>, PublicKey)> = if self.key_fetch.is_some() {
+        let keys: Vec<(Option<usize>, PublicKey)> = if self.uses_published_key {
             vec![(None, fetched_key(evaluation, key_id.unwrap_or_default())?)]
         } else {
             keys_in_secrets(secrets, key_id)

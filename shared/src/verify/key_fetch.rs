@@ -1,6 +1,7 @@
 //! Keys that the provider publishes: which one a request asks for, and whether its place may be trusted.
 //! Fetching and caching them is left to the caller, who passes them in with the settings.
 
+use super::WantedKey;
 use super::asymmetric::PublicKey;
 use super::evaluate::Evaluation;
 use super::template::Template;
@@ -15,8 +16,6 @@ pub(super) enum KeyFetch {
     Url { url: Template, pin: HostPin },
     /// By an id, for an API that needs credentials.
     Id(Template),
-    /// By the `kid` in the header of a JSON Web Token.
-    JwtKeyId,
 }
 
 /// The URLs that belong to a provider.
@@ -64,18 +63,16 @@ fn matches_pattern(pattern: &str, host: &str) -> bool {
 }
 
 impl KeyFetch {
-    /// The URL or id of the key that the request asks for; `None` for one that a token names itself.
-    pub(super) fn wanted(&self, evaluation: &Evaluation<'_>) -> Result<Option<String>, Failing> {
+    /// The key that the request asks for.
+    pub(super) fn wanted(&self, evaluation: &Evaluation<'_>) -> Result<WantedKey, Failing> {
         match self {
-            Self::JwtKeyId => Ok(None),
-            Self::Id(id) => {
-                let id = evaluation.render_text(id).map_err(unreadable)?;
-                Ok(Some(id))
-            }
+            Self::Id(id) => Ok(WantedKey::Id(
+                evaluation.render_text(id).map_err(unreadable)?,
+            )),
             Self::Url { url, pin } => {
                 let url = evaluation.render_text(url).map_err(unreadable)?;
                 if pin.allows(&url) {
-                    Ok(Some(url))
+                    Ok(WantedKey::Url(url))
                 } else {
                     Err(Failing::new(
                         Cause::KeyUrlRejected,
@@ -88,8 +85,8 @@ impl KeyFetch {
 
     /// The key that the request asks for, out of those that were fetched.
     pub(super) fn key(&self, evaluation: &Evaluation<'_>) -> Result<PublicKey, Failing> {
-        let wanted = self.wanted(evaluation)?.unwrap_or_default();
-        fetched_key(evaluation, &wanted)
+        let (WantedKey::Url(name) | WantedKey::Id(name)) = self.wanted(evaluation)?;
+        fetched_key(evaluation, &name)
     }
 }
 

@@ -301,19 +301,27 @@ fn key_fetch(table: &Table<'_>) -> Result<Option<KeyFetch>, SchemeError> {
     let Some(table) = table.table("key_fetch")? else {
         return Ok(None);
     };
-    let by_url = table.template("url")?;
-    let by_id = table.template("id")?;
-    let fetch = match (by_url, by_id, table.flag("kid")?) {
-        (Some(url), None, false) => KeyFetch::Url {
+    let fetch = match (table.template("url")?, table.template("id")?) {
+        (Some(url), None) => KeyFetch::Url {
             url,
             pin: host_pin(&table)?,
         },
-        (None, Some(id), false) => KeyFetch::Id(id),
-        (None, None, true) => KeyFetch::JwtKeyId,
-        _ => return Err(table.problem("expected exactly one of `url`, `id` and `kid = true`")),
+        (None, Some(id)) => KeyFetch::Id(id),
+        _ => return Err(table.problem("expected either `url` or `id`")),
     };
     table.finish()?;
     Ok(Some(fetch))
+}
+
+fn uses_published_key(table: &Table<'_>) -> Result<bool, SchemeError> {
+    let Some(table) = table.table("key_fetch")? else {
+        return Ok(false);
+    };
+    if !table.flag("kid")? {
+        return Err(table.problem("expected `kid = true`, by which a token names its key"));
+    }
+    table.finish()?;
+    Ok(true)
 }
 
 fn host_pin(table: &Table<'_>) -> Result<HostPin, SchemeError> {
@@ -328,7 +336,7 @@ fn host_pin(table: &Table<'_>) -> Result<HostPin, SchemeError> {
 }
 
 fn jwt(scheme_table: &Table<'_>) -> Result<JwtRule, SchemeError> {
-    let key_fetch = key_fetch(scheme_table)?;
+    let uses_published_key = uses_published_key(scheme_table)?;
     let table = scheme_table
         .table("jwt")?
         .ok_or_else(|| scheme_table.missing("jwt"))?;
@@ -343,7 +351,7 @@ fn jwt(scheme_table: &Table<'_>) -> Result<JwtRule, SchemeError> {
     let has_hmac = algorithms
         .iter()
         .any(|algorithm| matches!(algorithm, JwtAlgorithm::Hmac(_)));
-    if key_fetch.is_some() && has_hmac {
+    if uses_published_key && has_hmac {
         return Err(table.problem_at("algs", "a fetched key is public: no HMAC may use it"));
     }
     let rule = JwtRule {
@@ -353,7 +361,7 @@ fn jwt(scheme_table: &Table<'_>) -> Result<JwtRule, SchemeError> {
         max_age: table.number("max_age", MAX_TOLERANCE)?,
         leeway: table.number("leeway", MAX_TOLERANCE)?.unwrap_or(0),
         claims: claims(&table)?,
-        key_fetch,
+        uses_published_key,
     };
     table.finish()?;
     Ok(rule)

@@ -137,7 +137,7 @@ impl Scheme {
         match &self.method {
             Method::Signed(signed) => matches!(signed.key, KeySource::Secret(_)),
             Method::Equals(expected) => mentions_secret(expected),
-            Method::Jwt(rule) => rule.key_fetch.is_none(),
+            Method::Jwt(rule) => !rule.uses_published_key,
             Method::HttpSignature(_) => true,
         }
     }

@@ -20,7 +20,7 @@ pub(crate) struct Case {
     #[serde(default)]
     params: BTreeMap<String, Value>,
     #[serde(default)]
-    fetched: BTreeMap<String, Value>,
+    pub(crate) fetched: BTreeMap<String, Value>,
     pub(crate) now: u64,
     pub(crate) request: CaseRequest,
     pub(crate) expect: Option<Expected>,
@@ -68,6 +68,12 @@ pub(crate) fn cases() -> impl Iterator<Item = Case> {
 }
 
 impl Case {
+    /// Whether the request must be accepted.
+    pub(crate) fn is_valid(&self) -> bool {
+        let expected = self.expect.as_ref();
+        expected.is_some_and(|expected| expected.verdict == "valid")
+    }
+
     /// Compares what comes of the case with what must.
     pub(crate) fn run(&self, body: Body<'_>) -> Result<(), String> {
         self.apply(body, |provider, request, settings| {

@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 use std::io;
 
-use towline_shared::verify::{Body, Provider, StreamedBody};
+use towline_shared::verify::{Body, Provider, StreamedBody, WantedKey};
 
-use crate::case::cases;
+use crate::case::{Case, cases};
 
 #[test]
 fn every_vector_gets_its_verdict_and_reason() {
@@ -38,6 +38,30 @@ fn a_streamed_body_gets_the_same_verdict() {
     }
 
     assert!(failures.is_empty(), "{}", failures.join("\n"));
+}
+
+#[test]
+fn a_request_names_the_published_key_that_it_needs() {
+    let mut count = 0;
+    for case in cases().filter(|case| case.is_valid() && !case.fetched.is_empty()) {
+        count += 1;
+        let mut without_keys = case.clone();
+        without_keys.fetched.clear();
+        let wanted = |case: &Case| {
+            case.apply(Body::Bytes(&case.body()), |provider, request, settings| {
+                provider.wanted_key(request, settings)
+            })
+        };
+
+        let Some(WantedKey::Url(name) | WantedKey::Id(name)) = wanted(&without_keys) else {
+            panic!("{}/{} wants no key", case.provider, case.name);
+        };
+
+        assert!(case.fetched.contains_key(&name), "{name}");
+        assert_eq!(wanted(&case), None);
+    }
+
+    assert!(count > 0);
 }
 
 #[test]

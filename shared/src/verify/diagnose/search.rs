@@ -435,34 +435,55 @@ mod tests {
 
     use super::*;
     use crate::head::Head;
+    use crate::secret::Secret;
     use crate::time::Timestamp;
     use crate::verify::Settings;
 
     #[test]
     fn the_budget_ends_with_the_last_mac_or_byte() {
+        with_search(|mut search| {
+            assert_eq!((0..100).filter(|_| search.spend(1)).count(), 64);
+        });
+        with_search(|mut search| {
+            let quarter = MAX_MAC_BYTES / 4;
+            assert_eq!((0..100).filter(|_| search.spend(quarter)).count(), 4);
+        });
+    }
+
+    #[test]
+    fn nothing_is_found_beyond_the_budget() {
+        with_search(|search| {
+            let code = search.run().map(|finding| finding.code);
+            assert_eq!(code.as_deref(), Some("trailing_newline"));
+        });
+        with_search(|search| {
+            let spent = Search {
+                macs_left: 0,
+                ..search
+            };
+            assert_eq!(spent.run(), None);
+        });
+    }
+
+    /// Searches a request whose body got a line end on its way.
+    fn with_search(look: impl FnOnce(Search<'_>)) {
         let (parameters, fetched) = (BTreeMap::new(), BTreeMap::new());
         let settings = Settings {
-            secrets: &[],
+            secrets: &[("main".parse().unwrap(), Secret::new("secret"))],
             parameters: &parameters,
             variant: None,
             now: Timestamp::default(),
             fetched: &fetched,
         };
-        let head = Head::parse("POST / HTTP/1.1\r\n\r\n").unwrap();
+        let signature = data_encoding::HEXLOWER.encode(&Hash::Sha256.hmac(b"secret", b"body"));
+        let head = format!("POST / HTTP/1.1\r\nX-Hub-Signature-256: sha256={signature}\r\n\r\n");
+        let head = Head::parse(head).unwrap();
         let request = Request {
             head: &head,
             url: "https://relay.example/",
-            body: Body::Bytes(b""),
+            body: Body::Bytes(b"body\n"),
         };
-        let delivery = Delivery::new(&request, &settings);
         let provider = registry::provider("github").unwrap();
-
-        let mut short = Search::new(&provider, &delivery);
-        let macs = (0..100).filter(|_| short.spend(1)).count();
-        let mut long = Search::new(&provider, &delivery);
-        let long_macs = (0..100).filter(|_| long.spend(MAX_MAC_BYTES / 4)).count();
-
-        assert_eq!(macs, 64);
-        assert_eq!(long_macs, 4);
+        look(Search::new(&provider, &Delivery::new(&request, &settings)));
     }
 }
