@@ -71,6 +71,27 @@ struct Inner {
     bodies: Arc<Path>,
 }
 
+impl Inner {
+    /// Commits what waits and waits for the writer's end.
+    fn stop_writing(&self) {
+        drop(self.writer.lock().take());
+        let Some(thread) = self.thread.lock().take() else {
+            return;
+        };
+        // What the writer calls may hold the last clone of the store: then the thread ends after that call.
+        if thread.thread().id() != std::thread::current().id() {
+            let _ = thread.join();
+        }
+    }
+}
+
+/// A store that is dropped without being closed still commits what it took; its folder is free after that.
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.stop_writing();
+    }
+}
+
 /// Opening and closing.
 impl Store {
     /// Opens the store in its folder, migrating an older schema and sweeping bodies that no event names.
@@ -113,12 +134,9 @@ impl Store {
 
     /// Commits what waits, then ends the threads. Later calls give [`StoreError::Closed`].
     pub async fn close(&self) {
-        drop(self.inner.writer.lock().take());
-        let thread = self.inner.thread.lock().take();
-        if let Some(thread) = thread {
-            // The writer has reported a panic of its own by then.
-            let _ = tokio::task::spawn_blocking(move || thread.join()).await;
-        }
+        let inner = Arc::clone(&self.inner);
+        // The writer has reported a panic of its own by then.
+        let _ = tokio::task::spawn_blocking(move || inner.stop_writing()).await;
         self.inner.readers.close();
     }
 
@@ -168,28 +186,22 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::Busy`] at once when the queue is full, [`StoreError::Unwritable`] when the disk is;
-    /// then nothing was kept.
+    /// then nothing was kept, and the file of its body is removed.
     pub async fn append(&self, event: NewEvent) -> Result<Arc<StoredEvent>, StoreError> {
-        let writer = self.writer()?;
         let inline = match &event.body {
             Body::Inline(bytes) => bytes.len(),
             Body::File(_) => 0,
         };
-        let file = match &event.body {
-            Body::Inline(_) => None,
-            Body::File(file) => Some(file.clone()),
-        };
         let bytes = event.head.as_bytes().len() + inline;
-        let kept = writer
+        self.writer()?
             .try_write(bytes, move |writing| events::append(writing, &event))
-            .await?;
-        if let Some(file) = file {
-            file.keep();
-        }
-        Ok(kept)
+            .await
     }
 
     /// Up to `limit` events of an endpoint behind `after`, in order, heads and inline bodies included.
+    ///
+    /// A page ends with the event that takes it over 256 KiB, so it may have fewer than `limit`; it is empty
+    /// only when there is nothing behind `after`.
     ///
     /// # Errors
     /// [`StoreError::Failed`], [`StoreError::Closed`]; so for every reading call.
@@ -299,9 +311,9 @@ impl Store {
     /// Rejected events need no skipping: the cursor passes them by itself.
     ///
     /// # Errors
-    /// [`StoreError::Unwritable`].
+    /// [`StoreError::Missing`] when there is no such consumer, or no event has had the place `to` yet.
     pub async fn skip(&self, consumer: ConsumerId, from: Seq, to: Seq) -> Result<(), StoreError> {
-        self.write(move |writing| Ok(consumers::settle(writing, consumer, from, to)?))
+        self.write(move |writing| consumers::skip(writing, consumer, from, to))
             .await
     }
 
@@ -354,7 +366,7 @@ impl Store {
             .await
     }
 
-    /// The attempts of an event, oldest first.
+    /// The attempts of an event, oldest first; of more than 100, or more than 4 MiB, the newest.
     ///
     /// # Errors
     /// As [`Store::events_after`].

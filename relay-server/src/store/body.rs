@@ -6,14 +6,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use data_encoding::HEXLOWER;
-use rusqlite::Connection;
+use rusqlite::{Connection, named_params};
 use tokio::fs::File;
 use tokio::io::AsyncWriteExt;
 
 use super::StoreError;
 use super::folder::{remove_file, sync_folder};
 
-const IS_NAMED: &str = "SELECT EXISTS (SELECT 1 FROM event WHERE body_file = ?1)";
+const IS_NAMED: &str = "SELECT EXISTS (SELECT 1 FROM event
+    WHERE body_file = :name AND body_file <> '')";
 
 /// The body of an event.
 #[derive(Clone, Debug)]
@@ -58,6 +59,17 @@ impl Body {
             Self::File(file) => file.length,
         }
     }
+
+    /// Notes that a durable event names the file, if there is one.
+    pub(super) fn keep(&self) {
+        if let Self::File(BodyFile {
+            unkept: Some(unkept),
+            ..
+        }) = self
+        {
+            unkept.is_kept.store(true, Ordering::Release);
+        }
+    }
 }
 
 impl BodyFile {
@@ -67,13 +79,6 @@ impl BodyFile {
             path,
             length,
             unkept: None,
-        }
-    }
-
-    /// Notes that an event names the file now.
-    pub(super) fn keep(&self) {
-        if let Some(unkept) = &self.unkept {
-            unkept.is_kept.store(true, Ordering::Release);
         }
     }
 
@@ -144,13 +149,13 @@ impl BodyWriter {
     /// [`StoreError::Unwritable`]; the file is removed then.
     pub async fn finish(mut self) -> Result<BodyFile, StoreError> {
         let path = self.temporary.path.with_extension("body");
-        let named = self.name_durably(&path).await;
-        named.map_err(|error| StoreError::writing(&self.folder, &error))?;
-        self.temporary.is_kept.store(true, Ordering::Release);
+        // Made before the file has this name, so that it goes also when this is dropped half-way.
         let unkept = Unkept {
             path: path.clone(),
             is_kept: AtomicBool::new(false),
         };
+        let named = self.name_durably(&path).await;
+        named.map_err(|error| StoreError::writing(&self.folder, &error))?;
         Ok(BodyFile {
             path,
             length: self.length,
@@ -175,7 +180,11 @@ pub(super) fn sweep(connection: &Connection, folder: &Path) -> Result<(), StoreE
         let name = entry.file_name();
         let is_named: bool = connection
             .prepare_cached(IS_NAMED)
-            .and_then(|mut query| query.query_row([name.to_string_lossy()], |row| row.get(0)))
+            .and_then(|mut query| {
+                query.query_row(named_params! { ":name": name.to_string_lossy() }, |row| {
+                    row.get(0)
+                })
+            })
             .map_err(|error| StoreError::database(folder, &error))?;
         if !is_named {
             remove_file(&entry.path()).map_err(unwritable)?;

@@ -9,10 +9,10 @@ use towline_shared::time::Timestamp;
 use towline_shared::wire::{Report, Start};
 
 use super::error::Failure;
-use super::events;
+use super::events::{self, Kept};
 use super::memory::{Counter, counter_at, trimmed};
 use super::place::Place;
-use super::progress::Progress;
+use super::progress::{MOST_AHEAD, Progress};
 use super::readers::StoreReadError;
 use super::writer::Writing;
 use super::{
@@ -22,8 +22,6 @@ use super::{
 const FIND: &str = "SELECT consumer_id FROM consumer WHERE endpoint = :endpoint AND name = :name";
 const CREATE: &str = "INSERT INTO consumer (endpoint, name, cursor, ahead, created_at)
     VALUES (:endpoint, :name, :cursor, '{\"settled\":[],\"attempts\":{}}', :now)";
-const ENDPOINT_IS_LIVE: &str =
-    "SELECT EXISTS (SELECT 1 FROM endpoint WHERE endpoint_id = :endpoint AND is_deleted = 0)";
 const LIST: &str = "SELECT consumer_id, name, cursor, ahead, created_at FROM consumer
     WHERE endpoint = :endpoint ORDER BY name";
 const EVENT_AT: &str = "SELECT id FROM event WHERE place = :place";
@@ -32,12 +30,17 @@ const INSERT_ATTEMPT: &str = "INSERT OR IGNORE INTO attempt
     VALUES (:place, :consumer, :line, :number,
         coalesce((SELECT name FROM consumer WHERE consumer_id = :consumer), :made_by),
         :recorded_at, :facts, :sent_head, :reply_head, :reply_body)";
-const ATTEMPTS: &str = "SELECT made_by, attempt.facts, sent_head, reply_head, reply_body, recorded_at
-    FROM attempt JOIN event ON event.place = attempt.place WHERE event.id = :id ORDER BY attempt_id";
+const ATTEMPTS: &str = "SELECT made_by, facts, sent_head, reply_head, reply_body, recorded_at
+    FROM attempt WHERE attempt_id IN (SELECT attempt_id FROM attempt
+        WHERE place = (SELECT place FROM event WHERE id = :id) ORDER BY attempt_id DESC LIMIT 100)
+    ORDER BY attempt_id DESC";
+
+/// What the attempts of one answer may hold in memory; older ones are left out. One is always given.
+const MOST_ATTEMPT_BYTES: usize = 4 * 1024 * 1024;
+
 const ADD_REPLAY: &str = "INSERT INTO replay (id, place, consumer, asked_at)
     VALUES (:id, :place, :consumer, :now)";
-const FIND_REPLAY: &str =
-    "SELECT EXISTS (SELECT 1 FROM replay WHERE id = :id AND consumer = :consumer)";
+const FIND_REPLAY: &str = "SELECT EXISTS (SELECT 1 FROM replay WHERE id = :id AND consumer = :consumer AND place = :place)";
 const COUNT_REPLAY: &str = "UPDATE replay SET attempts = attempts + 1,
     is_settled = max(is_settled, :is_settled) WHERE id = :id";
 const PENDING_REPLAYS: &str = "SELECT replay.id, event.id, replay.attempts
@@ -53,13 +56,9 @@ pub(super) fn open(
     now: Timestamp,
 ) -> Result<OpenedConsumer, Failure> {
     let connection = writing.connection;
-    let is_live: bool = connection
-        .prepare_cached(ENDPOINT_IS_LIVE)?
-        .query_row(named_params! { ":endpoint": endpoint.0 }, |row| row.get(0))?;
-    if !is_live {
+    let Some(&mut newest) = writing.memory.counter(connection, endpoint)? else {
         return Err(StoreError::missing("endpoint", &endpoint.0).into());
-    }
-    let newest = *writing.memory.counter(connection, endpoint)?;
+    };
     let trimmed = trimmed(connection, endpoint)?;
     let found: Option<i64> = connection
         .prepare_cached(FIND)?
@@ -82,6 +81,7 @@ pub(super) fn open(
             ConsumerId(connection.last_insert_rowid())
         }
     };
+    pass_to_next_deliverable(writing, id, trimmed, newest)?;
     let Some(remembered) = writing.memory.consumer(connection, id)? else {
         return Err(StoreError::missing("consumer", name).into());
     };
@@ -103,6 +103,41 @@ pub(super) fn open(
     })
 }
 
+/// Moves the cursor to right before the next deliverable event, so that no session reads over a long run of
+/// rejected ones again. A gap that retention left stays, for the session to tell of.
+fn pass_to_next_deliverable(
+    writing: &mut Writing<'_>,
+    consumer: ConsumerId,
+    trimmed: Counter,
+    newest: Counter,
+) -> Result<(), Failure> {
+    let connection = writing.connection;
+    while let Some(remembered) = writing.memory.consumer(connection, consumer)? {
+        let endpoint = remembered.endpoint;
+        let cursor = remembered.progress.cursor;
+        if cursor < trimmed.seq {
+            break;
+        }
+        let ordinal = ordinal_at(connection, endpoint, cursor, trimmed)?;
+        let behind = Kept {
+            endpoint,
+            oldest: cursor + 1,
+            newest: newest.seq,
+        };
+        let next = match ordinal < newest.ordinal {
+            true => behind.first_with_ordinal(connection, ordinal + 1)?,
+            false => newest.seq + 1,
+        };
+        if next <= cursor + 1 {
+            break;
+        }
+        writing.memory.change(connection, consumer, |progress| {
+            progress.settle(cursor + 1, next - 1);
+        })?;
+    }
+    Ok(())
+}
+
 fn pairs(progress: &Progress) -> Vec<(Seq, Seq)> {
     let ranges = progress.ahead.settled.iter();
     ranges.map(|&(from, to)| (Seq(from), Seq(to))).collect()
@@ -122,17 +157,17 @@ fn start_cursor(
     newest: Counter,
 ) -> Result<u64, Failure> {
     let before = |seq: u64| seq.saturating_sub(1).max(trimmed.seq);
+    let kept = Kept {
+        endpoint,
+        oldest: trimmed.seq + 1,
+        newest: newest.seq,
+    };
     Ok(match start {
         Start::Now => newest.seq,
         Start::Beginning => trimmed.seq,
-        Start::Last => match events::last_deliverable(connection, endpoint)? {
-            Some(seq) => before(seq.0),
-            None => newest.seq,
-        },
-        Start::Time(time) => {
-            let kept = (trimmed.seq + 1, newest.seq);
-            before(events::first_received_at(connection, endpoint, kept, time)?)
-        }
+        Start::Last if newest.ordinal == trimmed.ordinal => newest.seq,
+        Start::Last => before(kept.first_with_ordinal(connection, newest.ordinal)?),
+        Start::Time(time) => before(kept.first_received_at(connection, time)?),
         Start::Event(id) => match events::place_of(connection, id)? {
             Some(place) if place.endpoint() == endpoint => before(place.seq().0),
             _ => return Err(StoreError::missing("event", &id).into()),
@@ -219,12 +254,20 @@ pub(super) fn record(
     let attempt = &report.attempt;
     let delivery = attempt.delivery;
     let place = Place::new(endpoint, delivery.seq);
+    let seq = delivery.seq.0;
+    if !remembered.progress.has_room_for(seq) {
+        let scattered = format!("more than {MOST_AHEAD} outcomes of a consumer are scattered");
+        return Err(StoreError::Failed(scattered).into());
+    }
     if !is_event_at(connection, place, attempt.event)? {
         // What was trimmed while the app worked on it has no rows any more; its delivery still ends.
-        if delivery.seq.0 > trimmed(connection, endpoint)?.seq {
-            return Err(StoreError::missing("event", &attempt.event).into());
-        }
-        return Ok(settle(writing, consumer, delivery.seq, delivery.seq)?);
+        return match delivery.replay {
+            _ if seq > trimmed(connection, endpoint)?.seq => {
+                Err(StoreError::missing("event", &attempt.event).into())
+            }
+            Some(_) => Ok(()),
+            None => Ok(settle(writing, consumer, seq, seq)?),
+        };
     }
     if let Some(replay) = delivery.replay {
         return record_of_replay(writing, consumer, place, replay, report, now);
@@ -238,7 +281,6 @@ pub(super) fn record(
     if !insert_attempt(connection, &line, report, now)? {
         return Ok(());
     }
-    let seq = delivery.seq.0;
     let is_settled = attempt.settled.is_some();
     writing.memory.change(connection, consumer, |progress| {
         if is_settled {
@@ -260,7 +302,7 @@ fn record_of_replay(
 ) -> Result<(), Failure> {
     let connection = writing.connection;
     let exists: bool = connection.prepare_cached(FIND_REPLAY)?.query_row(
-        named_params! { ":id": replay.as_bytes(), ":consumer": consumer.0 },
+        named_params! { ":id": replay.as_bytes(), ":consumer": consumer.0, ":place": place },
         |row| row.get(0),
     )?;
     if !exists {
@@ -347,17 +389,35 @@ pub(super) fn record_outside(
     Ok(())
 }
 
-/// Settles places, both ends included.
-pub(super) fn settle(
+/// Settles places that the consumer does not get, both ends included; never one that no event has had yet.
+pub(super) fn skip(
     writing: &mut Writing<'_>,
     consumer: ConsumerId,
     from: Seq,
     to: Seq,
+) -> Result<(), Failure> {
+    let connection = writing.connection;
+    let Some(remembered) = writing.memory.consumer(connection, consumer)? else {
+        return Err(StoreError::missing("consumer", &consumer.0).into());
+    };
+    let endpoint = remembered.endpoint;
+    let newest = writing.memory.counter(connection, endpoint)?;
+    if newest.is_none_or(|newest| to.0 > newest.seq) {
+        return Err(StoreError::missing("event", &to).into());
+    }
+    Ok(settle(writing, consumer, from.0, to.0)?)
+}
+
+fn settle(
+    writing: &mut Writing<'_>,
+    consumer: ConsumerId,
+    from: u64,
+    to: u64,
 ) -> rusqlite::Result<()> {
     writing
         .memory
         .change(writing.connection, consumer, |progress| {
-            progress.settle(from.0, to.0);
+            progress.settle(from, to);
         })
 }
 
@@ -410,7 +470,7 @@ pub(super) fn pending_replays(
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
-/// The attempts of an event, oldest first.
+/// The attempts of an event, oldest first; of many, the newest.
 pub(super) fn attempts(
     connection: &Connection,
     event: EventId,
@@ -418,9 +478,12 @@ pub(super) fn attempts(
     let mut query = connection.prepare_cached(ATTEMPTS)?;
     let mut rows = query.query(named_params! { ":id": event.as_bytes() })?;
     let mut attempts = Vec::new();
-    while let Some(row) = rows.next()? {
+    let mut bytes = 0;
+    while bytes < MOST_ATTEMPT_BYTES
+        && let Some(row) = rows.next()?
+    {
         let facts: String = row.get(1)?;
-        attempts.push(StoredAttempt {
+        let attempt = StoredAttempt {
             consumer: parsed(row, 0)?,
             attempt: serde_json::from_str(&facts).map_err(|error| {
                 StoreError::Failed(format!("an attempt cannot be read: {error}"))
@@ -429,7 +492,10 @@ pub(super) fn attempts(
             reply_head: Bytes::from(row.get::<_, Vec<u8>>(3)?),
             reply_body: Bytes::from(row.get::<_, Vec<u8>>(4)?),
             recorded_at: Timestamp::from_millis(row.get::<_, i64>(5)?.cast_unsigned()),
-        });
+        };
+        bytes += attempt.sent_head.len() + attempt.reply_head.len() + attempt.reply_body.len();
+        attempts.push(attempt);
     }
+    attempts.reverse();
     Ok(attempts)
 }

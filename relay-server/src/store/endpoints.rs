@@ -240,7 +240,7 @@ pub(super) fn remove_secret(
     by_name(writing, name)
 }
 
-/// Makes an endpoint invisible and forgets its secrets; its rows go by [`remove_step`].
+/// Makes an endpoint invisible, without secrets and consumers; its events go by [`remove_step`].
 pub(super) fn mark_deleted(
     writing: &mut Writing<'_>,
     name: &EndpointName,
@@ -255,6 +255,11 @@ pub(super) fn mark_deleted(
         .connection
         .prepare_cached(REMOVE_SECRETS)?
         .execute(which)?;
+    writing
+        .connection
+        .prepare_cached(REMOVE_CONSUMERS)?
+        .execute(which)?;
+    writing.memory.forget_endpoint(endpoint);
     Ok(endpoint)
 }
 
@@ -268,12 +273,7 @@ pub(super) fn remove_step(
         return Ok(false);
     }
     let which = named_params! { ":endpoint": endpoint.0 };
-    writing
-        .connection
-        .prepare_cached(REMOVE_CONSUMERS)?
-        .execute(which)?;
     writing.connection.prepare_cached(REMOVE)?.execute(which)?;
-    writing.memory.forget_endpoint(endpoint);
     Ok(true)
 }
 

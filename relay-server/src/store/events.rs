@@ -16,7 +16,7 @@ use towline_shared::time::Timestamp;
 use towline_shared::verdict::Verdict;
 
 use super::error::Failure;
-use super::memory::{Counter, counter_at};
+use super::memory::{Counter, counter_at, trimmed};
 use super::place::Place;
 use super::readers::StoreReadError;
 use super::writer::Writing;
@@ -27,11 +27,15 @@ use super::{
 /// How many events one step of a trim removes; LIMITS.md: larger steps make live writes wait.
 const TRIM_STEP: i64 = 100;
 
+/// What a page of events may hold in memory: the event that takes it over this is its last.
+const PAGE_BYTES: usize = 256 * 1024;
+
+/// The most events of a list.
+const MOST_LISTED: usize = 1000;
+
 const INSERT: &str = "INSERT INTO event
     (place, id, received_at, is_deliverable, ordinal, facts, body_length, body_file, head, body)
     VALUES (:place, :id, :received_at, :is_deliverable, :ordinal, :facts, :body_length, :body_file, :head, :body)";
-const ENDPOINT_EXISTS: &str =
-    "SELECT EXISTS (SELECT 1 FROM endpoint WHERE endpoint_id = :endpoint AND is_deleted = 0)";
 
 /// Columns that [`read_event`] takes, in its order.
 macro_rules! select_events {
@@ -39,7 +43,8 @@ macro_rules! select_events {
         concat!(
             "SELECT event.place, event.id, event.received_at, event.is_deliverable, event.facts, \
              event.body_length, event.body_file, event.head, event.body, endpoint.name \
-             FROM event JOIN endpoint ON endpoint.endpoint_id = event.place >> 40 ",
+             FROM event JOIN endpoint ON endpoint.endpoint_id = event.place >> 40 \
+             AND endpoint.is_deleted = 0 ",
             $rest
         )
     };
@@ -53,7 +58,8 @@ macro_rules! select_summaries {
              event.body_length, event.body_file, event.head, x'', endpoint.name, \
              (SELECT facts FROM attempt WHERE attempt.place = event.place \
               ORDER BY attempt_id DESC LIMIT 1) \
-             FROM event JOIN endpoint ON endpoint.endpoint_id = event.place >> 40 ",
+             FROM event JOIN endpoint ON endpoint.endpoint_id = event.place >> 40 \
+             AND endpoint.is_deleted = 0 ",
             $rest
         )
     };
@@ -78,10 +84,16 @@ const LIST_REJECTED_OF_ENDPOINT: &str = select_summaries!(
      AND event.is_deliverable = 0 ORDER BY event.place DESC LIMIT :limit"
 );
 
+const ID_AT: &str = "SELECT id FROM event WHERE place = :place";
 const PLACE_OF: &str = "SELECT place FROM event WHERE id = :id";
 const RECEIVED_AT: &str = "SELECT received_at FROM event WHERE place = :place";
-const LAST_DELIVERABLE: &str = "SELECT place FROM event WHERE place > :first AND place <= :last
-    AND is_deliverable = 1 ORDER BY place DESC LIMIT 1";
+const ORDINAL: &str = "SELECT ordinal FROM event WHERE place = :place";
+const FIRST_RECEIVED_SINCE: &str = "SELECT MIN(place) FROM event
+    WHERE place >= :first AND place <= :last AND received_at >= :time";
+
+/// Events that are read at the same time may be kept in another order than they came in: a search by time
+/// looks back over so many.
+const DISORDER: u64 = 512;
 
 const TRIM_FILES: &str = "SELECT body_file FROM event
     WHERE place > :first AND place <= :through AND body_file <> ''";
@@ -113,15 +125,9 @@ pub(super) fn append(
     new: &NewEvent,
 ) -> Result<Arc<StoredEvent>, Failure> {
     let connection = writing.connection;
-    let exists: bool = connection
-        .prepare_cached(ENDPOINT_EXISTS)?
-        .query_row(named_params! { ":endpoint": new.endpoint.0 }, |row| {
-            row.get(0)
-        })?;
-    if !exists {
+    let Some(counter) = writing.memory.counter(connection, new.endpoint)? else {
         return Err(StoreError::missing("endpoint", &new.endpoint_name).into());
-    }
-    let counter = writing.memory.counter(connection, new.endpoint)?;
+    };
     let next = Counter {
         seq: counter.seq + 1,
         ordinal: counter.ordinal + u64::from(new.is_deliverable),
@@ -162,10 +168,6 @@ fn facts_of(new: &NewEvent) -> String {
 }
 
 fn stored(new: &NewEvent, seq: Seq) -> StoredEvent {
-    let body = match &new.body {
-        Body::Inline(bytes) => Body::Inline(bytes.clone()),
-        Body::File(file) => Body::File(BodyFile::kept(file.path().to_owned(), file.length())),
-    };
     StoredEvent {
         endpoint: new.endpoint,
         info: EventInfo {
@@ -184,7 +186,7 @@ fn stored(new: &NewEvent, seq: Seq) -> StoredEvent {
             event_type: new.event_type.clone(),
         },
         head: new.head.as_bytes().clone(),
-        body,
+        body: new.body.clone(),
     }
 }
 
@@ -203,8 +205,16 @@ pub(super) fn after(
         ":limit": i64::try_from(limit).unwrap_or(i64::MAX),
     })?;
     let mut events = Vec::new();
-    while let Some(row) = rows.next()? {
-        events.push(Arc::new(read_event(row, bodies)?));
+    let mut bytes = 0;
+    while bytes < PAGE_BYTES
+        && let Some(row) = rows.next()?
+    {
+        let event = read_event(row, bodies)?;
+        bytes += event.head.len();
+        if let Body::Inline(inline) = &event.body {
+            bytes += inline.len();
+        }
+        events.push(Arc::new(event));
     }
     Ok(events)
 }
@@ -242,7 +252,7 @@ pub(super) fn list(
         ":first": Place::first(endpoint),
         ":last": last,
         ":before": before.as_bytes(),
-        ":limit": i64::try_from(query.limit).unwrap_or(i64::MAX),
+        ":limit": query.limit.clamp(1, MOST_LISTED) as i64,
     })?;
     let mut events = Vec::new();
     while let Some(row) = rows.next()? {
@@ -266,8 +276,29 @@ fn page_start(
             Place::new(endpoint, Seq(place.seq().0.saturating_sub(1))),
             newest,
         ),
+        // Of another endpoint, or trimmed: the page begins where its id would stand.
+        _ if endpoint.0 != 0 => (place_before(connection, endpoint, before)?, newest),
         _ => (Place::last(endpoint), before),
     })
+}
+
+fn place_before(
+    connection: &Connection,
+    endpoint: EndpointId,
+    id: EventId,
+) -> rusqlite::Result<Place> {
+    let kept = Kept {
+        endpoint,
+        oldest: trimmed(connection, endpoint)?.seq + 1,
+        newest: counter_at(connection, endpoint, Place::last(endpoint))?.seq,
+    };
+    let mut id_at = connection.prepare_cached(ID_AT)?;
+    let first = kept.first_where(|place| {
+        let found: [u8; 16] =
+            id_at.query_row(named_params! { ":place": place }, |row| row.get(0))?;
+        Ok(found >= *id.as_bytes())
+    })?;
+    Ok(Place::new(endpoint, Seq(first.saturating_sub(1))))
 }
 
 fn read_summary(row: &Row<'_>, bodies: &Path) -> Result<EventSummary, StoreReadError> {
@@ -333,44 +364,69 @@ pub(super) fn place_of(connection: &Connection, id: EventId) -> rusqlite::Result
         .optional()
 }
 
-/// The newest event that consumers get.
-pub(super) fn last_deliverable(
-    connection: &Connection,
-    endpoint: EndpointId,
-) -> rusqlite::Result<Option<Seq>> {
-    connection
-        .prepare_cached(LAST_DELIVERABLE)?
-        .query_row(
-            named_params! { ":first": Place::first(endpoint), ":last": Place::last(endpoint) },
-            |row| row.get(0).map(|place| Place::from_row(place).seq()),
-        )
-        .optional()
+/// The kept places of an endpoint, oldest and newest, both included.
+#[derive(Clone, Copy)]
+pub(super) struct Kept {
+    pub(super) endpoint: EndpointId,
+    pub(super) oldest: u64,
+    pub(super) newest: u64,
 }
 
-/// The first place between `oldest` and `newest` whose event was received at `time` or later, by halving.
-pub(super) fn first_received_at(
-    connection: &Connection,
-    endpoint: EndpointId,
-    (oldest, newest): (u64, u64),
-    time: Timestamp,
-) -> rusqlite::Result<u64> {
-    let (mut low, mut high) = (oldest, newest + 1);
-    while low < high {
-        let middle = low + (high - low) / 2;
-        let received_at: Option<i64> = connection
-            .prepare_cached(RECEIVED_AT)?
-            .query_row(
-                named_params! { ":place": Place::new(endpoint, Seq(middle)) },
-                |row| row.get(0),
-            )
-            .optional()?;
-        if received_at.is_some_and(|at| at.cast_unsigned() < time.as_millis()) {
-            low = middle + 1;
-        } else {
-            high = middle;
-        }
+impl Kept {
+    /// The first kept event that is the `ordinal`-th deliverable one or lies behind it; `newest + 1` without one.
+    pub(super) fn first_with_ordinal(
+        self,
+        connection: &Connection,
+        ordinal: u64,
+    ) -> rusqlite::Result<u64> {
+        self.first_with(connection, ORDINAL, ordinal)
     }
-    Ok(low)
+
+    /// The first kept event that was received at `time` or later; `newest + 1` without one.
+    pub(super) fn first_received_at(
+        self,
+        connection: &Connection,
+        time: Timestamp,
+    ) -> rusqlite::Result<u64> {
+        let found = self.first_with(connection, RECEIVED_AT, time.as_millis())?;
+        let first = found.saturating_sub(DISORDER).max(self.oldest);
+        let earlier: Option<i64> = connection.prepare_cached(FIRST_RECEIVED_SINCE)?.query_row(
+            named_params! {
+                ":first": Place::new(self.endpoint, Seq(first)),
+                ":last": Place::new(self.endpoint, Seq(found)),
+                ":time": time.as_millis().cast_signed(),
+            },
+            |row| row.get(0),
+        )?;
+        Ok(earlier.map_or(found, |place| Place::from_row(place).seq().0))
+    }
+
+    /// The first place where `query` gives `least` or more.
+    fn first_with(self, connection: &Connection, query: &str, least: u64) -> rusqlite::Result<u64> {
+        let mut query = connection.prepare_cached(query)?;
+        self.first_where(|place| {
+            let value: i64 =
+                query.query_row(named_params! { ":place": place }, |row| row.get(0))?;
+            Ok(value.cast_unsigned() >= least)
+        })
+    }
+
+    /// The first place from which on the claim is true, by halving; `newest + 1` when it is true nowhere.
+    fn first_where(
+        self,
+        mut is_true: impl FnMut(Place) -> rusqlite::Result<bool>,
+    ) -> rusqlite::Result<u64> {
+        let (mut low, mut high) = (self.oldest, self.newest + 1);
+        while low < high {
+            let middle = low + (high - low) / 2;
+            if is_true(Place::new(self.endpoint, Seq(middle)))? {
+                high = middle;
+            } else {
+                low = middle + 1;
+            }
+        }
+        Ok(low)
+    }
 }
 
 /// Removes the next few events up to `through`, with their attempts and replays; zero when none is left.

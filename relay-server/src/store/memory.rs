@@ -16,13 +16,13 @@ const MOST_CONSUMERS: usize = 4096;
 
 const NEWEST: &str = "SELECT place, ordinal FROM event WHERE place > :first AND place <= :through
     ORDER BY place DESC LIMIT 1";
+const IS_LIVE: &str =
+    "SELECT EXISTS (SELECT 1 FROM endpoint WHERE endpoint_id = :endpoint AND is_deleted = 0)";
 const TRIMMED: &str =
     "SELECT trimmed_through, trimmed_ordinal FROM endpoint WHERE endpoint_id = :endpoint";
 const CONSUMER: &str = "SELECT endpoint, cursor, ahead FROM consumer WHERE consumer_id = :consumer";
 const WRITE_CONSUMER: &str =
     "UPDATE consumer SET cursor = :cursor, ahead = :ahead WHERE consumer_id = :consumer";
-const HAS_DELIVERABLE: &str = "SELECT EXISTS (SELECT 1 FROM event
-    WHERE place >= :from AND place <= :to AND is_deliverable = 1)";
 
 /// The newest place of an endpoint, and how many deliverable events there were up to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,24 +52,25 @@ impl Memory {
         *self = Self::default();
     }
 
-    /// Forgets a consumer that is deleted, and the counter of its endpoint.
+    /// Forgets the counter and the consumers of an endpoint that is deleted.
     pub(super) fn forget_endpoint(&mut self, endpoint: EndpointId) {
         self.counters.remove(&endpoint);
         self.consumers
             .retain(|_, remembered| remembered.endpoint != endpoint);
     }
 
-    /// The counter of an endpoint, to be moved on.
+    /// The counter of an endpoint, to be moved on; nothing when there is no such endpoint.
     pub(super) fn counter(
         &mut self,
         connection: &Connection,
         endpoint: EndpointId,
-    ) -> rusqlite::Result<&mut Counter> {
+    ) -> rusqlite::Result<Option<&mut Counter>> {
         match self.counters.entry(endpoint) {
-            Entry::Occupied(known) => Ok(known.into_mut()),
+            Entry::Occupied(known) => Ok(Some(known.into_mut())),
+            Entry::Vacant(_) if !is_live(connection, endpoint)? => Ok(None),
             Entry::Vacant(unknown) => {
                 let counter = counter_at(connection, endpoint, Place::last(endpoint))?;
-                Ok(unknown.insert(counter))
+                Ok(Some(unknown.insert(counter)))
             }
         }
     }
@@ -156,20 +157,23 @@ fn pass_undeliverable(
     connection: &Connection,
     remembered: &mut Remembered,
 ) -> rusqlite::Result<()> {
+    let ordinal_at = |seq| {
+        let place = Place::new(remembered.endpoint, Seq(seq));
+        Ok::<_, rusqlite::Error>(counter_at(connection, remembered.endpoint, place)?.ordinal)
+    };
     while let Some((from, to)) = remembered.progress.first_hole() {
-        let has_deliverable: bool = connection.prepare_cached(HAS_DELIVERABLE)?.query_row(
-            named_params! {
-                ":from": Place::new(remembered.endpoint, Seq(from)),
-                ":to": Place::new(remembered.endpoint, Seq(to)),
-            },
-            |row| row.get(0),
-        )?;
-        if has_deliverable {
+        if ordinal_at(to)? > ordinal_at(from - 1)? {
             break;
         }
         remembered.progress.settle(from, to);
     }
     Ok(())
+}
+
+fn is_live(connection: &Connection, endpoint: EndpointId) -> rusqlite::Result<bool> {
+    connection
+        .prepare_cached(IS_LIVE)?
+        .query_row(named_params! { ":endpoint": endpoint.0 }, |row| row.get(0))
 }
 
 /// The last event of an endpoint at `through` or before it, or what trimming left in its place.

@@ -4,6 +4,10 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+/// How many scattered ranges, and how many tried places, are kept of one consumer. A window is far below it
+/// (1,024), so only a client that reports what it was not sent comes here, and is refused.
+pub(super) const MOST_AHEAD: usize = 4096;
+
 /// The progress of one consumer through the places of its endpoint.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Progress {
@@ -25,8 +29,17 @@ pub(super) struct Ahead {
 impl Progress {
     /// Whether the place is settled.
     pub(super) fn is_settled(&self, seq: u64) -> bool {
-        let mut ranges = self.ahead.settled.iter();
-        seq <= self.cursor || ranges.any(|&(from, to)| (from..=to).contains(&seq))
+        let ranges = &self.ahead.settled;
+        let next = ranges.partition_point(|&(_, to)| to < seq);
+        seq <= self.cursor || ranges.get(next).is_some_and(|&(from, _)| from <= seq)
+    }
+
+    /// Whether an outcome of this place can be kept: always next to what is settled, else up to [`MOST_AHEAD`].
+    pub(super) fn has_room_for(&self, seq: u64) -> bool {
+        let is_near = self.is_settled(seq.saturating_sub(1)) || self.is_settled(seq + 1);
+        let Ahead { settled, attempts } = &self.ahead;
+        let is_counted = attempts.len() < MOST_AHEAD || attempts.contains_key(&seq);
+        is_near || (settled.len() < MOST_AHEAD && is_counted)
     }
 
     /// Counts an attempt that did not settle its place.
@@ -89,6 +102,32 @@ mod tests {
 
         assert_eq!(progress.cursor, 2);
         assert_eq!(progress.first_hole(), Some((3, 3)));
+    }
+
+    #[test]
+    fn scattered_outcomes_have_room_up_to_the_limit() {
+        let mut progress = Progress::default();
+        let scattered = |index: usize| 3 + 2 * index as u64;
+        for index in 0..MOST_AHEAD {
+            assert!(progress.has_room_for(scattered(index) + 1_000_000));
+            progress.settle(scattered(index), scattered(index));
+        }
+
+        assert!(!progress.has_room_for(1_000_000));
+        assert!(progress.has_room_for(1), "the cursor can always go on");
+        assert!(progress.has_room_for(scattered(0) + 1));
+    }
+
+    #[test]
+    fn tried_places_have_room_up_to_the_limit() {
+        let mut progress = Progress::default();
+        for seq in 0..MOST_AHEAD as u64 {
+            assert!(progress.has_room_for(100 + seq));
+            progress.count_attempt(100 + seq);
+        }
+
+        assert!(!progress.has_room_for(1_000_000));
+        assert!(progress.has_room_for(100), "it is counted already");
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Encrypts secrets at rest with XChaCha20-Poly1305 and the key of a file beside the database.
 
-use std::fs::OpenOptions;
+use std::fs::{self, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
@@ -13,6 +13,7 @@ use towline_shared::id::SecretName;
 use towline_shared::secret::Secret;
 use zeroize::Zeroizing;
 
+use super::folder::sync_folder;
 use super::{EndpointId, StoreError};
 
 const KEY_BYTES: usize = 32;
@@ -122,22 +123,33 @@ fn read_or_make(file: &Path) -> io::Result<Zeroizing<Vec<u8>>> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             key.resize(KEY_BYTES, 0);
             getrandom::fill(&mut key).map_err(io::Error::other)?;
-            let mut made = OpenOptions::new()
-                .write(true)
-                .create_new(true)
-                .mode(0o600)
-                .open(file)?;
-            made.write_all(&key)?;
-            made.sync_all()?;
+            write_durably(file, &key)?;
         }
         Err(error) => return Err(error),
     }
     Ok(key)
 }
 
+/// Whole or not at all: a key that a crash cut short, or lost, would take every secret with it.
+fn write_durably(file: &Path, key: &[u8]) -> io::Result<()> {
+    let temporary = file.with_extension("tmp");
+    let mut made = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(&temporary)?;
+    made.write_all(key)?;
+    made.sync_all()?;
+    fs::rename(&temporary, file)?;
+    match file.parent() {
+        Some(folder) => sync_folder(folder),
+        None => Ok(()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use std::fs;
     use std::os::unix::fs::PermissionsExt;
 
     use super::*;

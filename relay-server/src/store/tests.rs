@@ -17,6 +17,8 @@ use towline_shared::verdict::Verdict;
 
 use super::*;
 
+mod odd_moments;
+
 fn options(folder: &Path) -> StoreOptions {
     StoreOptions {
         folder: folder.to_owned(),

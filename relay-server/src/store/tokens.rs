@@ -14,9 +14,9 @@ const NEVER: i64 = i64::MAX;
 
 const CREATE: &str = "INSERT INTO token
     (token_id, name, sha256, scopes, created_at, expires_at, revoked_at)
-    VALUES (:id, :name, :sha256, :scopes, :created_at, :expires_at, 9223372036854775807)";
+    VALUES (:id, :name, :sha256, :scopes, :created_at, :expires_at, :never)";
 const BY_HASH: &str = "SELECT token_id, name, scopes, created_at, expires_at, revoked_at FROM token
-    WHERE sha256 = :sha256 AND expires_at > :now AND revoked_at > :now";
+    WHERE sha256 = :sha256 AND expires_at > :now AND revoked_at = :never";
 const ALL: &str = "SELECT token_id, name, scopes, created_at, expires_at, revoked_at FROM token
     ORDER BY token_id DESC";
 const HASH_EXISTS: &str = "SELECT EXISTS (SELECT 1 FROM token WHERE sha256 = :sha256)";
@@ -39,6 +39,7 @@ pub(super) fn create(writing: &Writing<'_>, new: &NewToken) -> Result<TokenInfo,
         ":scopes": serde_json::to_string(&scopes).expect("names are plain data"),
         ":created_at": new.created_at.as_millis().cast_signed(),
         ":expires_at": new.expires_at.map_or(NEVER, |at| at.as_millis().cast_signed()),
+        ":never": NEVER,
     })?;
     Ok(TokenInfo {
         id: new.id,
@@ -57,7 +58,7 @@ pub(super) fn by_hash(
     now: Timestamp,
 ) -> Result<Option<TokenInfo>, StoreReadError> {
     let found = connection.prepare_cached(BY_HASH)?.query_row(
-        named_params! { ":sha256": sha256, ":now": now.as_millis().cast_signed() },
+        named_params! { ":sha256": sha256, ":now": now.as_millis().cast_signed(), ":never": NEVER },
         read,
     );
     Ok(found.optional()?)

@@ -253,6 +253,9 @@ impl WriterThread {
             }
             return Err(error);
         }
+        for event in &events {
+            event.body.keep();
+        }
         if !events.is_empty() {
             (self.on_committed)(&events);
         }

@@ -1,0 +1,268 @@
+//! The store at its bounds, and when something happens in the middle of something else.
+
+use super::*;
+
+fn rejected(endpoint: &Endpoint) -> NewEvent {
+    NewEvent {
+        is_deliverable: false,
+        ..small(endpoint)
+    }
+}
+
+fn at(endpoint: &Endpoint, millis: u64) -> NewEvent {
+    NewEvent {
+        id: EventId::new(time(millis), [7; 10]),
+        received_at: time(millis),
+        ..small(endpoint)
+    }
+}
+
+async fn settle(store: &Store, consumer: &OpenedConsumer, event: &StoredEvent) {
+    let done = report(event, 1, Some(Settled::Done));
+    store.record(consumer.id, done).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_sender_that_goes_away_during_the_commit_leaves_its_event_with_its_body() {
+    let folder = TempDir::new().unwrap();
+    let store = open(&folder);
+    let orders = endpoint(&store, "orders").await;
+    let mut writer = store.new_body().await.unwrap();
+    writer.write(Bytes::from(vec![1; 70_000])).await.unwrap();
+    let file = writer.finish().await.unwrap();
+    let path = file.path().to_owned();
+
+    let mut append = Box::pin(store.append(event(&orders, Body::File(file))));
+    let polled = futures_util::FutureExt::now_or_never(append.as_mut());
+    drop(append);
+    store.probe().await.unwrap();
+
+    assert!(polled.is_none());
+    let kept = store.events_after(orders.id, Seq(0), 9).await.unwrap();
+    assert_eq!(kept.len(), 1);
+    assert!(path.exists());
+}
+
+#[tokio::test]
+async fn a_body_whose_event_is_refused_goes() {
+    let folder = TempDir::new().unwrap();
+    let store = open(&folder);
+    let gone = endpoint(&store, "gone").await;
+    store.delete_endpoint(&gone.name).await.unwrap();
+    let file = store.new_body().await.unwrap().finish().await.unwrap();
+    let path = file.path().to_owned();
+
+    let refused = store.append(event(&gone, Body::File(file))).await;
+
+    assert!(matches!(refused, Err(StoreError::Missing { .. })));
+    store.close().await;
+    assert!(!path.exists());
+}
+
+#[tokio::test]
+async fn a_place_that_no_event_has_had_cannot_be_skipped() {
+    let folder = TempDir::new().unwrap();
+    let store = open(&folder);
+    let orders = endpoint(&store, "orders").await;
+    append_many(&store, &orders, 2).await;
+    let laptop = consumer(&store, &orders, Start::Beginning).await;
+
+    for beyond in [3, u64::MAX] {
+        let refused = store.skip(laptop.id, Seq(1), Seq(beyond)).await;
+        assert!(matches!(
+            refused,
+            Err(StoreError::Missing { what: "event", .. })
+        ));
+    }
+    store.skip(laptop.id, Seq(1), Seq(2)).await.unwrap();
+
+    let again = consumer(&store, &orders, Start::Now).await;
+    assert_eq!(again.cursor, Seq(2));
+}
+
+#[tokio::test]
+async fn a_consumer_that_comes_back_stands_before_the_next_deliverable_event() {
+    let folder = TempDir::new().unwrap();
+    let store = open(&folder);
+    let orders = endpoint(&store, "orders").await;
+    let laptop = consumer(&store, &orders, Start::Now).await;
+    for _ in 0..3 {
+        store.append(rejected(&orders)).await.unwrap();
+    }
+    append_many(&store, &orders, 1).await;
+    let last = append_many(&store, &orders, 1).await.remove(0);
+    settle(&store, &laptop, &last).await;
+
+    let back = consumer(&store, &orders, Start::Now).await;
+
+    assert_eq!((back.cursor, back.backlog), (Seq(3), 1));
+    assert_eq!(back.settled_ahead, [(Seq(5), Seq(5))]);
+}
+
+#[tokio::test]
+async fn a_gap_that_trimming_left_stays_until_it_is_skipped() {
+    let folder = TempDir::new().unwrap();
+    let store = open(&folder);
+    let orders = endpoint(&store, "orders").await;
+    append_many(&store, &orders, 4).await;
+    let laptop = consumer(&store, &orders, Start::Beginning).await;
+    store.trim(orders.id, Seq(2)).await.unwrap();
+
+    let back = consumer(&store, &orders, Start::Now).await;
+    store.skip(laptop.id, Seq(1), Seq(2)).await.unwrap();
+    let after = consumer(&store, &orders, Start::Now).await;
+
+    assert_eq!((back.cursor, back.oldest_kept), (Seq(0), Seq(3)));
+    assert_eq!((after.cursor, after.backlog), (Seq(2), 2));
+}
+
+#[tokio::test]
+async fn a_start_by_time_finds_an_event_that_was_kept_out_of_order() {
+    let folder = TempDir::new().unwrap();
+    let store = open(&folder);
+    let orders = endpoint(&store, "orders").await;
+    for millis in [10, 21, 19, 30] {
+        store.append(at(&orders, millis)).await.unwrap();
+    }
+    let open = async |text: &str, millis| {
+        let (text, start) = (name(text), Start::Time(time(millis)));
+        let opened = store.open_consumer(orders.id, &text, start, time(99));
+        opened.await.unwrap().cursor
+    };
+
+    assert_eq!(open("a", 20).await, Seq(1));
+    assert_eq!(open("b", 0).await, Seq(0));
+    assert_eq!(open("c", 31).await, Seq(4));
+}
+
+#[tokio::test]
+async fn a_page_before_a_trimmed_event_is_empty_and_before_an_unknown_one_begins_at_its_time() {
+    let folder = TempDir::new().unwrap();
+    let store = open(&folder);
+    let orders = endpoint(&store, "orders").await;
+    for millis in [10, 20, 30, 40] {
+        store.append(at(&orders, millis)).await.unwrap();
+    }
+    store.trim(orders.id, Seq(1)).await.unwrap();
+    let page = async |millis, random| {
+        let query = EventQuery {
+            endpoint: Some(orders.id),
+            before: Some(EventId::new(time(millis), random)),
+            rejected_only: false,
+            limit: 9,
+        };
+        let events = store.list_events(query).await.unwrap();
+        events
+            .iter()
+            .map(|event| event.info.seq.0)
+            .collect::<Vec<_>>()
+    };
+
+    assert!(page(10, [7; 10]).await.is_empty());
+    assert_eq!(page(35, [0; 10]).await, [3, 2]);
+    assert_eq!(page(99, [0; 10]).await, [4, 3, 2]);
+}
+
+#[tokio::test]
+async fn a_page_ends_with_the_event_that_fills_it() {
+    let folder = TempDir::new().unwrap();
+    let store = open(&folder);
+    let orders = endpoint(&store, "orders").await;
+    for _ in 0..6 {
+        let large = Body::Inline(Bytes::from(vec![1; 60_000]));
+        store.append(event(&orders, large)).await.unwrap();
+    }
+
+    let first = store.events_after(orders.id, Seq(0), 100).await.unwrap();
+    let second = store.events_after(orders.id, Seq(5), 100).await.unwrap();
+
+    assert_eq!((first.len(), second.len()), (5, 1));
+    assert!(
+        store
+            .events_after(orders.id, Seq(6), 100)
+            .await
+            .unwrap()
+            .is_empty()
+    );
+}
+
+#[tokio::test]
+async fn of_very_many_attempts_the_newest_are_given() {
+    let folder = TempDir::new().unwrap();
+    let store = open(&folder);
+    let orders = endpoint(&store, "orders").await;
+    let event = append_many(&store, &orders, 1).await.remove(0);
+    let laptop = consumer(&store, &orders, Start::Beginning).await;
+
+    for number in 1..=101 {
+        let recorded = store.record(laptop.id, report(&event, number, None)).await;
+        recorded.unwrap();
+    }
+
+    let attempts = store.attempts(event.info.id).await.unwrap();
+    assert_eq!(attempts.len(), 100);
+    assert_eq!(attempts[0].attempt.number, 2);
+    assert_eq!(attempts[99].attempt.number, 101);
+}
+
+#[tokio::test]
+async fn a_revoked_token_stays_revoked_when_the_clock_goes_back() {
+    let folder = TempDir::new().unwrap();
+    let store = open(&folder);
+    let token = NewToken {
+        id: TokenId::new(time(1), [1; 10]),
+        name: "laptop".to_owned(),
+        sha256: [3; 32],
+        scopes: vec![Scope::Read],
+        created_at: time(1),
+        expires_at: None,
+    };
+    let id = store.create_token(token).await.unwrap().id;
+
+    store.revoke_token(id, time(100)).await.unwrap();
+
+    assert!(store.token([3; 32], time(50)).await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn a_replay_counts_only_for_its_own_event() {
+    let folder = TempDir::new().unwrap();
+    let store = open(&folder);
+    let orders = endpoint(&store, "orders").await;
+    let events = append_many(&store, &orders, 2).await;
+    let laptop = consumer(&store, &orders, Start::Now).await;
+    let replay = ReplayId::new(time(1), [1; 10]);
+    let asked = store.add_replay(replay, events[0].info.id, laptop.id, time(1));
+    asked.await.unwrap();
+
+    let mut wrong = report(&events[1], 1, Some(Settled::Done));
+    wrong.attempt.delivery.replay = Some(replay);
+    let refused = store.record(laptop.id, wrong).await;
+
+    assert!(matches!(
+        refused,
+        Err(StoreError::Missing { what: "replay", .. })
+    ));
+    assert_eq!(store.pending_replays(laptop.id, 9).await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn a_store_that_is_dropped_without_closing_can_be_opened_at_once_with_all_it_took() {
+    let folder = TempDir::new().unwrap();
+    for round in 1..=5 {
+        let store = open(&folder);
+        let orders = match store.endpoints().await.unwrap().pop() {
+            Some(orders) => orders,
+            None => endpoint(&store, "orders").await,
+        };
+        let mut append = Box::pin(store.append(small(&orders)));
+        let polled = futures_util::FutureExt::now_or_never(append.as_mut());
+        assert!(polled.is_none(), "it waits for the commit");
+        drop(append);
+        drop(store);
+
+        let store = open(&folder);
+        let kept = store.events_after(orders.id, Seq(0), 9).await.unwrap();
+        assert_eq!(kept.len(), round);
+    }
+}
