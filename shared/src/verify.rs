@@ -21,6 +21,7 @@ mod timestamp;
 mod special;
 mod scheme;
 mod attempt;
+mod signed;
 mod check;
 mod diagnose;
 mod handshake;

@@ -3,6 +3,7 @@
 
 mod form;
 mod search;
+mod suspect;
 mod variants;
 
 use super::Provider;

@@ -1,6 +1,8 @@
 //! JSON Web Tokens as signatures (RFC 7519, RFC 8725): the algorithm must be one that the scheme lists, and
 //! claims tie the token to the request.
 
+mod token;
+
 use serde_json::{Map, Value};
 
 use super::asymmetric::{PublicKey, SignatureAlgorithm};
@@ -11,6 +13,8 @@ use super::key_fetch::fetched_key;
 use super::template::{Source, Template};
 use super::trouble::{Failing, Trouble};
 use crate::verdict::Cause;
+pub(super) use token::key_id;
+use token::{Token, is_public_key, keys_in_secrets};
 
 /// How far in the future `iat` may lie, in seconds, when the scheme has no larger leeway.
 const FUTURE_ISSUE_SECONDS: f64 = 60.0;
@@ -72,20 +76,6 @@ impl JwtAlgorithm {
             Hash::Sha256 | Hash::Sha1 => "HS256",
         }
     }
-}
-
-/// The id of the key that a token names; nothing else of the token is trusted yet.
-pub(super) fn key_id(token: &[u8]) -> Option<String> {
-    let token = Token::parse(token)?;
-    token.header.get("kid")?.as_str().map(str::to_owned)
-}
-
-/// A token in its three parts.
-struct Token<'t> {
-    header: Map<String, Value>,
-    claims: Map<String, Value>,
-    signed: &'t [u8],
-    signature: Vec<u8>,
 }
 
 impl JwtRule {
@@ -357,56 +347,4 @@ fn signer_by_hmac(
         .find(|(_, secret)| is_equal(&hash.hmac(secret, token.signed), &token.signature))
         .map(|(index, _)| Some(*index))
         .ok_or_else(mismatch)
-}
-
-fn is_public_key(secret: &[u8]) -> bool {
-    let secret = secret.trim_ascii_start();
-    secret.starts_with(b"-----BEGIN") || secret.starts_with(b"{")
-}
-
-/// The keys that the secrets hold as PEM, JWK or JWK set; those with another `kid` are left out.
-fn keys_in_secrets(
-    secrets: &[IndexedSecret<'_>],
-    key_id: Option<&str>,
-) -> Vec<(Option<usize>, PublicKey)> {
-    let mut keys = Vec::new();
-    for (index, secret) in secrets {
-        if secret.starts_with(b"-----BEGIN") {
-            keys.extend(PublicKey::from_text(secret).map(|key| (Some(*index), key)));
-            continue;
-        }
-        let Ok(document) = serde_json::from_slice::<Value>(secret) else {
-            continue;
-        };
-        let set = match document.get("keys").and_then(Value::as_array) {
-            Some(set) => set.clone(),
-            None => vec![document],
-        };
-        let candidates = set.iter().filter(|jwk| {
-            let own_id = jwk.get("kid").and_then(Value::as_str);
-            key_id.is_none() || own_id.is_none() || own_id == key_id
-        });
-        keys.extend(candidates.filter_map(|jwk| Some((Some(*index), PublicKey::from_jwk(jwk)?))));
-    }
-    keys
-}
-
-impl<'t> Token<'t> {
-    fn parse(token: &'t [u8]) -> Option<Self> {
-        let mut parts = token.split(|&byte| byte == b'.');
-        let (header, claims, signature) = (parts.next()?, parts.next()?, parts.next()?);
-        if parts.next().is_some() {
-            return None;
-        }
-        Some(Self {
-            header: object(header)?,
-            claims: object(claims)?,
-            signed: &token[..header.len() + 1 + claims.len()],
-            signature: Encoding::Base64Url.decode(signature)?,
-        })
-    }
-}
-
-fn object(part: &[u8]) -> Option<Map<String, Value>> {
-    serde_json::from_slice(&Encoding::Base64Url.decode(part)?).ok()
 }

@@ -1,21 +1,19 @@
 //! Makes the header fields that a provider would send: the way of `attempt`, backwards. What the scheme reads
 //! besides the body is taken from the request where it is there, and made afresh where it is not.
 
-use std::borrow::Cow;
+mod value;
 
-use super::attempt::digest_of;
-use super::candidates::CandidateRule;
 use super::condition::Test;
 use super::delivery::Delivery;
 use super::digest::Hash;
 use super::evaluate::Evaluation;
 use super::filters::Filter;
-use super::scheme::{Algorithm, KeySource, Method, Scheme, Signed};
+use super::scheme::{Algorithm, Method, Scheme};
 use super::template::{Expression, Source, Template};
-use super::trouble::Trouble;
 use super::url::UrlParts;
 use super::{Body, Provider, Request, Settings, SignError, Unsigned};
 use crate::head::{Head, Version};
+use value::{through_filters_backwards, unusable, written};
 
 type Fields = Vec<(String, String)>;
 
@@ -380,88 +378,6 @@ impl Signing<'_> {
         };
         look(&Delivery::new(&request, self.settings))
     }
-}
-
-impl Signed {
-    fn sign(&self, evaluation: &Evaluation<'_>) -> Result<String, SignError> {
-        let KeySource::Secret(template) = &self.key else {
-            return Err(SignError::Unusable("the key is the provider's".to_owned()));
-        };
-        let key = evaluation.render(template).map_err(unusable)?;
-        let digester = match self.algorithm {
-            Algorithm::Hmac(hash) => hash.begin_hmac(&key),
-            Algorithm::Hash(hash) => hash.begin(),
-            Algorithm::PublicKey(_) => {
-                return Err(SignError::Unusable("the key is the provider's".to_owned()));
-            }
-        };
-        let message = self.messages.first().expect("a scheme has a message");
-        let signature = digest_of(digester, message, evaluation)
-            .map_err(|failing| SignError::Unusable(failing.detail))?;
-        let encoding = self.encodings.first().expect("a scheme has an encoding");
-        Ok(encoding.encode(&signature))
-    }
-}
-
-/// The signature's value as its rule cuts it: prefix, keys, named parts, separators.
-fn written(
-    rule: &CandidateRule,
-    parts: &Fields,
-    signature: &str,
-    evaluation: &Evaluation<'_>,
-) -> Result<Vec<u8>, SignError> {
-    let mut items = Vec::new();
-    for (name, value) in parts {
-        if rule.first.as_ref() == Some(name) {
-            items.insert(0, value.clone());
-        } else if let Some(key_value) = &rule.key_value {
-            items.push(format!("{name}{}{value}", key_value.separator));
-        }
-    }
-    items.push(match &rule.key_value {
-        Some(key_value) => {
-            let key = key_value
-                .signature_keys
-                .first()
-                .expect("a rule with keys has one");
-            let key = evaluation.render_text(key).map_err(unusable)?;
-            format!("{key}{}{signature}", key_value.separator)
-        }
-        None => {
-            let prefix = rule.prefixes.first().map_or("", String::as_str);
-            format!("{prefix}{signature}")
-        }
-    });
-    let separator = rule.split.as_deref().unwrap_or_default();
-    Ok(items.join(separator).into_bytes())
-}
-
-/// What the filters of a place turn into `credential`.
-fn through_filters_backwards(place: &Expression, credential: Vec<u8>) -> Result<String, SignError> {
-    let mut value = Cow::from(credential);
-    for filter in place.filters.iter().rev() {
-        value = match filter {
-            Filter::Unbase64 => data_encoding::BASE64.encode(&value).into_bytes().into(),
-            Filter::Unhex => data_encoding::HEXLOWER.encode(&value).into_bytes().into(),
-            Filter::Scheme {
-                word,
-                is_optional: false,
-            } => [word.as_bytes(), b" ", &value].concat().into(),
-            Filter::Scheme { .. } | Filter::Trim | Filter::Lower => value,
-            Filter::Strip(prefix) => [prefix.as_bytes(), &value].concat().into(),
-            other => {
-                return Err(SignError::Unusable(format!(
-                    "the filter {other:?} has no inverse"
-                )));
-            }
-        };
-    }
-    String::from_utf8(value.into_owned())
-        .map_err(|_| SignError::Unusable("the credential is not UTF-8".to_owned()))
-}
-
-fn unusable(trouble: Trouble) -> SignError {
-    SignError::Unusable(trouble.into_failing().detail)
 }
 
 fn has_field(fields: &[(String, String)], name: &str) -> bool {

@@ -3,16 +3,16 @@
 use std::collections::BTreeSet;
 
 use super::form::{decodable, last_word};
+use super::suspect::{Suspect, suspects};
 use super::variants::{bodies, keys, urls};
 use super::{MAX_MAC_BYTES, MAX_MACS, finding};
 use crate::id::SecretName;
 use crate::verdict::Finding;
-use crate::verify::attempt::digest_of;
 use crate::verify::delivery::Delivery;
 use crate::verify::digest::{Hash, is_equal};
 use crate::verify::evaluate::{Evaluation, NamedPart};
-use crate::verify::scheme::{Algorithm, KeySource, Method, Scheme, Signed};
-use crate::verify::template::Source;
+use crate::verify::scheme::{Algorithm, Method, Scheme};
+use crate::verify::signed::digest_of;
 use crate::verify::{Body, Provider, Request, registry};
 
 /// How many of the endpoint's secrets are tried.
@@ -27,16 +27,6 @@ pub(super) struct Search<'s> {
     delivery: &'s Delivery<'s>,
     macs_left: u32,
     bytes_left: u64,
-}
-
-/// Signatures of the request with the scheme that they may belong to.
-struct Suspect<'p> {
-    scheme: &'p Scheme,
-    signed: &'p Signed,
-    /// The signature's value as it came.
-    value: Vec<u8>,
-    parts: Vec<(Vec<u8>, Vec<u8>)>,
-    signatures: Vec<Vec<u8>>,
 }
 
 impl<'s> Search<'s> {
@@ -324,108 +314,6 @@ impl<'s> Search<'s> {
             }
         }
         false
-    }
-}
-
-/// The signatures of the request at the places of a scheme with a shared secret.
-fn suspects<'p>(scheme: &'p Scheme, delivery: &Delivery<'_>) -> Vec<Suspect<'p>> {
-    let Method::Signed(signed) = &scheme.method else {
-        return Vec::new();
-    };
-    let evaluation = Evaluation::new(delivery);
-    let is_symmetric = !matches!(signed.algorithm, Algorithm::PublicKey(_));
-    if !is_symmetric || scheme.each.is_some() || !scheme.applies(delivery) {
-        return Vec::new();
-    }
-    let Ok(values) = scheme.signature_values(&evaluation) else {
-        return Vec::new();
-    };
-    let mut found = Vec::new();
-    for value in &values {
-        let groups = signed
-            .rule
-            .read_all([&**value], &evaluation)
-            .unwrap_or_default();
-        let suspect = |parts, signatures| Suspect {
-            scheme,
-            signed,
-            value: value.to_vec(),
-            parts,
-            signatures,
-        };
-        if groups.is_empty() {
-            found.push(suspect(Vec::new(), Vec::new()));
-        }
-        found.extend(groups.iter().map(|group| {
-            let owned = |(name, value): &NamedPart<'_>| (name.to_vec(), value.to_vec());
-            suspect(
-                group.parts.iter().map(owned).collect(),
-                signed.decoded(group),
-            )
-        }));
-    }
-    found
-}
-
-impl Suspect<'_> {
-    fn hash(&self) -> Option<Hash> {
-        match self.signed.algorithm {
-            Algorithm::Hmac(hash) | Algorithm::Hash(hash) => Some(hash),
-            Algorithm::PublicKey(_) => None,
-        }
-    }
-
-    /// The key that the scheme makes of a secret.
-    fn key(&self, delivery: &Delivery<'_>, secret: &[u8]) -> Option<Vec<u8>> {
-        let KeySource::Secret(template) = &self.signed.key else {
-            return None;
-        };
-        let evaluation = Evaluation {
-            secret: Some(secret),
-            ..Evaluation::new(delivery)
-        };
-        let key = evaluation.render(template).ok()?.into_owned();
-        Some(key).filter(|key| !key.is_empty())
-    }
-
-    fn reads_url(&self) -> bool {
-        let mut expressions = self
-            .signed
-            .messages
-            .iter()
-            .flat_map(|message| message.expressions());
-        expressions.any(|expression| {
-            matches!(
-                expression.source,
-                Source::Url | Source::UrlWithoutQuery | Source::Special(_)
-            )
-        })
-    }
-
-    /// What two schemes have in common when they work alike.
-    fn shape(&self) -> String {
-        let key = match &self.signed.key {
-            KeySource::Secret(template) => template.text.as_str(),
-            KeySource::Fetched(_) => "",
-        };
-        let messages: Vec<_> = self
-            .signed
-            .messages
-            .iter()
-            .map(|message| &message.text)
-            .collect();
-        let encodings: Vec<_> = self
-            .signed
-            .encodings
-            .iter()
-            .map(|encoding| encoding.name())
-            .collect();
-        format!(
-            "{:?} {} {key} {messages:?} {encodings:?} {:?}",
-            self.signed.algorithm,
-            self.scheme.described_places(),
-            self.signed.rule,
-        )
     }
 }
 
