@@ -7,7 +7,7 @@ use tokio::sync::mpsc;
 use tokio::time;
 use tokio_util::sync::CancellationToken;
 use towline_shared::backoff::Backoff;
-use towline_shared::wire::{Goodbye, Hello};
+use towline_shared::wire::{Goodbye, Hello, Reason};
 
 use super::work::random;
 use super::{Line, ListenError, News, Options, Summary};
@@ -238,6 +238,15 @@ impl Run {
     async fn session(&mut self, house: &House, link: Link) -> Result<Option<Again>, ListenError> {
         self.backoff.succeeded(Instant::now());
         let is_again = std::mem::replace(&mut self.was_ready, true);
+        let is_the_same = house
+            .journal
+            .belong_to(endpoint_key(&link.welcome.public_url))?;
+        if is_again && !is_the_same {
+            return Err(ListenError::Ended {
+                reason: Reason::NoEndpoint,
+                detail: "the endpoint was deleted and made anew".to_owned(),
+            });
+        }
         let ready = News::Ready {
             welcome: link.welcome.clone(),
             is_again,
@@ -305,6 +314,11 @@ async fn drain(
     line.idle().await;
     let _ = time::timeout(LAST_REPORTS_TIMEOUT, journal.emptied()).await;
     drained.cancel();
+}
+
+/// The last part of an endpoint's URL, which no two endpoints share.
+fn endpoint_key(public_url: &str) -> &str {
+    public_url.rsplit('/').next().unwrap_or_default()
 }
 
 fn after_goodbye(goodbye: Goodbye) -> Result<Again, ListenError> {

@@ -80,6 +80,27 @@ fn waiting(journal: &Journal) -> Vec<Attempt> {
 }
 
 #[test]
+fn what_is_known_of_an_endpoint_does_not_count_for_a_later_one_of_the_same_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = open(folder.path());
+    assert!(journal.belong_to("first").unwrap());
+    journal.begin(begun(1, 1)).unwrap();
+    journal.finish(report(1, 1, Some(Settled::Done))).unwrap();
+    drop(journal);
+
+    let journal = open(folder.path());
+    assert!(journal.belong_to("first").unwrap());
+    assert!(journal.is_settled(delivery(1)));
+    assert!(!journal.belong_to("second").unwrap());
+
+    assert_eq!(journal.recall(delivery(1)), Recollection::default());
+    drop(journal);
+    let journal = open(folder.path());
+    assert!(journal.belong_to("second").unwrap());
+    assert_eq!(waiting(&journal), []);
+}
+
+#[test]
 fn an_outcome_survives_the_process_until_the_relay_has_stored_it() {
     let folder = tempfile::tempdir().unwrap();
     let journal = open(folder.path());
