@@ -14,6 +14,7 @@ mod tail;
 mod tokens;
 mod views;
 mod whoami;
+mod whole;
 
 use std::sync::Arc;
 

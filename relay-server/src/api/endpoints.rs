@@ -18,6 +18,7 @@ use super::access::{Allowed, Read, Write};
 use super::input::{Json, Segment};
 use super::refusal::Refusal;
 use super::views;
+use super::whole::whole;
 use crate::auth::random;
 use crate::endpoints::LiveEndpoint;
 use crate::relay::Relay;
@@ -58,7 +59,9 @@ pub(super) async fn create(
         created_at,
         secrets: asked.secrets.into_iter().map(named).collect(),
     };
-    let live = relay.endpoints.create(new).await?;
+    let making = Arc::clone(&relay);
+    let making = async move { Ok(making.endpoints.create(new).await?) };
+    let live = whole(&relay, making).await?;
     tracing::info!(endpoint = %live.endpoint.name, "endpoint made");
     Ok(Json(views::endpoint(&relay, &live)).created())
 }
@@ -90,8 +93,10 @@ pub(super) async fn change(
         on_failure: asked.on_failure,
         max_body: asked.max_body,
     };
-    let live = relay.endpoints.change(&name, change).await?;
-    tracing::info!(endpoint = %name, "endpoint changed");
+    let changing = Arc::clone(&relay);
+    let changing = async move { Ok(changing.endpoints.change(&name, change).await?) };
+    let live = whole(&relay, changing).await?;
+    tracing::info!(endpoint = %live.endpoint.name, "endpoint changed");
     Ok(Json(views::endpoint(&relay, &live)))
 }
 
@@ -100,12 +105,15 @@ pub(super) async fn delete(
     State(relay): State<Arc<Relay>>,
     Segment(name): Segment<EndpointName>,
 ) -> Result<StatusCode, Refusal> {
-    let live = relay.endpoints.delete(&name).await?;
-    let id = live.endpoint.id;
-    relay.sessions.end_of_endpoint(id);
-    relay.fanout.forget(id);
-    tracing::info!(endpoint = %name, "endpoint deleted");
-    Ok(StatusCode::NO_CONTENT)
+    let deleting = Arc::clone(&relay);
+    let deleting = async move {
+        let id = deleting.endpoints.delete(&name).await?.endpoint.id;
+        deleting.sessions.end_of_endpoint(id);
+        deleting.fanout.forget(id);
+        tracing::info!(endpoint = %name, "endpoint deleted");
+        Ok(StatusCode::NO_CONTENT)
+    };
+    whole(&relay, deleting).await
 }
 
 pub(super) async fn consumers(

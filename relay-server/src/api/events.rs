@@ -15,6 +15,7 @@ use super::endpoints::find;
 use super::input::{Asked, Json, Segment};
 use super::refusal::Refusal;
 use super::views;
+use super::whole::whole;
 use crate::relay::Relay;
 use crate::store::{Body, EventQuery, StoreError, StoredEvent};
 
@@ -121,12 +122,16 @@ pub(super) async fn trim(
     Asked(TrimQuery { through }): Asked<TrimQuery>,
 ) -> Result<Json<Trimmed>, Refusal> {
     let endpoint = find(&relay, &name)?.endpoint.id;
-    let trimmed = relay.store.trim(endpoint, through).await;
-    // Also when it failed half-way: what was removed must not come from memory.
-    relay.fanout.forget(endpoint);
-    let removed = trimmed?;
-    tracing::info!(endpoint = %name, through = through.0, removed, "events removed");
-    Ok(Json(Trimmed { removed }))
+    let trimming = Arc::clone(&relay);
+    let trimming = async move {
+        let trimmed = trimming.store.trim(endpoint, through).await;
+        // Also when it failed half-way: what was removed must not come from memory.
+        trimming.fanout.forget(endpoint);
+        let removed = trimmed?;
+        tracing::info!(endpoint = %name, through = through.0, removed, "events removed");
+        Ok(Json(Trimmed { removed }))
+    };
+    whole(&relay, trimming).await
 }
 
 /// The event with this id.

@@ -13,6 +13,7 @@ use super::access::{Allowed, Write};
 use super::input::{Json, Segments};
 use super::refusal::Refusal;
 use super::views;
+use super::whole::whole;
 use crate::relay::Relay;
 use crate::store::NamedSecret;
 
@@ -22,14 +23,19 @@ pub(super) async fn put(
     Segments(endpoint, name): Segments<EndpointName, SecretName>,
     Json(asked): Json<PutSecret>,
 ) -> Result<Json<EndpointView>, Refusal> {
-    tracing::info!(%endpoint, secret = %name, replace = asked.replace, "secret put");
+    tracing::info!(%endpoint, secret = %name, replace = asked.replace, "secret to be put");
     let secret = NamedSecret {
         name,
         secret: Secret::new(asked.secret),
         created_at: Timestamp::from(SystemTime::now()),
     };
-    let put = relay.endpoints.put_secret(&endpoint, secret, asked.replace);
-    Ok(Json(views::endpoint(&relay, &*put.await?)))
+    let owned = Arc::clone(&relay);
+    let putting = async move {
+        let put = owned.endpoints.put_secret(&endpoint, secret, asked.replace);
+        Ok(put.await?)
+    };
+    let live = whole(&relay, putting).await?;
+    Ok(Json(views::endpoint(&relay, &live)))
 }
 
 pub(super) async fn remove(
@@ -37,7 +43,12 @@ pub(super) async fn remove(
     State(relay): State<Arc<Relay>>,
     Segments(endpoint, name): Segments<EndpointName, SecretName>,
 ) -> Result<Json<EndpointView>, Refusal> {
-    let live = relay.endpoints.remove_secret(&endpoint, &name).await?;
-    tracing::info!(%endpoint, secret = %name, "secret removed");
+    tracing::info!(%endpoint, secret = %name, "secret to be removed");
+    let owned = Arc::clone(&relay);
+    let removing = async move {
+        let removed = owned.endpoints.remove_secret(&endpoint, &name);
+        Ok(removed.await?)
+    };
+    let live = whole(&relay, removing).await?;
     Ok(Json(views::endpoint(&relay, &live)))
 }

@@ -14,6 +14,7 @@ use super::access::{Admin, Allowed};
 use super::input::{Json, Segment};
 use super::refusal::Refusal;
 use super::views;
+use super::whole::whole;
 use crate::auth::{FreshToken, random};
 use crate::relay::Relay;
 use crate::store::{NewToken, Scope};
@@ -65,11 +66,15 @@ pub(super) async fn revoke(
     Segment(id): Segment<TokenId>,
 ) -> Result<StatusCode, Refusal> {
     let now = Timestamp::from(SystemTime::now());
-    relay.store.revoke_token(id, now).await?;
-    relay.auth.forget();
-    relay.sessions.end_of_token(id);
-    tracing::info!(token.id = %id, "token revoked");
-    Ok(StatusCode::NO_CONTENT)
+    let revoking = Arc::clone(&relay);
+    let revoking = async move {
+        revoking.store.revoke_token(id, now).await?;
+        revoking.auth.forget();
+        revoking.sessions.end_of_token(id);
+        tracing::info!(token.id = %id, "token revoked");
+        Ok(StatusCode::NO_CONTENT)
+    };
+    whole(&relay, revoking).await
 }
 
 fn check_name(name: &str) -> Result<(), Refusal> {

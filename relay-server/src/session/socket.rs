@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use futures_util::{SinkExt, Stream, StreamExt};
 use std::future::poll_fn;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use tokio::time::timeout;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
@@ -28,6 +28,8 @@ pub(super) struct Socket<T> {
     stream: WebSocketStream<Outgoing<T>>,
     heard_at: Instant,
     most_unsent: usize,
+    /// What came could not be read; nothing more is.
+    is_broken: bool,
 }
 
 /// What came in, or became possible.
@@ -59,6 +61,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Socket<T> {
             stream: WebSocketStream::from_raw_socket(io, Role::Server, Some(config)).await,
             heard_at: Instant::now(),
             most_unsent,
+            is_broken: false,
         }
     }
 
@@ -108,8 +111,25 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Socket<T> {
     /// Waits for the client to close. Without this the kernel may drop the goodbye that the client has not
     /// read, because bytes of the client are still unread here.
     pub(super) async fn linger(&mut self, limit: Duration) {
-        let until_closed = async { while let Some(Ok(_)) = self.stream.next().await {} };
+        let until_closed = async {
+            if self.is_broken {
+                return self.discard().await;
+            }
+            while let Some(Ok(_)) = self.stream.next().await {}
+        };
         let _ = timeout(limit, until_closed).await;
+    }
+
+    /// Reads on without looking, because the library reads nothing more after an error.
+    async fn discard(&mut self) {
+        let mut discarded = vec![0; 4096];
+        while self
+            .stream
+            .get_mut()
+            .read(&mut discarded)
+            .await
+            .is_ok_and(|length| length > 0)
+        {}
     }
 
     /// Reads before it flushes: while messages wait, their answers are gathered for one write.
@@ -121,7 +141,9 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Socket<T> {
     ) -> Poll<Incoming> {
         if may_read && let Poll::Ready(read) = Pin::new(&mut self.stream).poll_next(context) {
             self.heard_at = Instant::now();
-            return Poll::Ready(incoming(read));
+            let incoming = incoming(read);
+            self.is_broken = matches!(incoming, Incoming::Unusable(_));
+            return Poll::Ready(incoming);
         }
         if self.stalled_since().is_some()
             && let Poll::Ready(Err(_)) = self.stream.poll_flush_unpin(context)
