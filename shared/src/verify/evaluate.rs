@@ -108,21 +108,34 @@ impl<'a> Evaluation<'a> {
 
     /// The value of an expression.
     pub(super) fn value(&self, expression: &Expression) -> Result<Value<'a>, Trouble> {
-        if let (Source::Body, [first, rest @ ..]) =
-            (&expression.source, expression.filters.as_slice())
-            && let Some(mut running) = first.begin_digest()
-        {
-            self.delivery
-                .feed_body(&mut |piece| running.update(piece))
-                .map_err(Trouble::Fatal)?;
-            let digest = Value::Bytes(Cow::Owned(running.finish()));
-            return self.filtered(digest, expression, rest);
+        if let Some(digest) = self.streamed_digest(expression)? {
+            return Ok(digest);
         }
         let value = match self.source(&expression.source) {
             Err(Trouble::Absent(_)) if expression.is_optional => Value::Bytes(Cow::Borrowed(b"")),
             other => other?,
         };
         self.filtered(value, expression, &expression.filters)
+    }
+
+    /// The value of an expression that begins with a digest of the body, which is not held for that.
+    fn streamed_digest(&self, expression: &Expression) -> Result<Option<Value<'a>>, Trouble> {
+        let reads_body = match expression.source {
+            Source::Body => true,
+            Source::NonemptyBody => !self.delivery.has_empty_body(),
+            _ => false,
+        };
+        let Some((first, rest)) = expression.filters.split_first().filter(|_| reads_body) else {
+            return Ok(None);
+        };
+        let Some(mut running) = first.begin_digest() else {
+            return Ok(None);
+        };
+        self.delivery
+            .feed_body(&mut |piece| running.update(piece))
+            .map_err(Trouble::Fatal)?;
+        let digest = Value::Bytes(Cow::Owned(running.finish()));
+        self.filtered(digest, expression, rest).map(Some)
     }
 
     /// A value after the filters of its expression.

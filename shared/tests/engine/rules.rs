@@ -2,12 +2,14 @@
 
 use std::collections::BTreeMap;
 
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::Sha256;
 use towline_shared::head::{Head, Version};
 use towline_shared::secret::Secret;
 use towline_shared::time::Timestamp;
 use towline_shared::verdict::{Cause, Verdict};
 use towline_shared::verify::{
-    Body, HandshakeReply, Provider, Request, Settings, SignError, Unsigned,
+    Body, HandshakeReply, Provider, Request, Settings, SignError, StreamedBody, Unsigned,
 };
 
 const PEM: &str = "-----BEGIN PUBLIC KEY-----\nAQID\n-----END PUBLIC KEY-----";
@@ -131,6 +133,51 @@ fn without_a_secret_nothing_is_checked_and_nothing_is_verified() {
     assert_eq!(endpoint.verdict(&[], "{}"), Verdict::Unchecked);
 }
 
+#[test]
+fn a_body_too_long_to_hold_is_checked_piece_by_piece() {
+    let long = LongBody;
+    let endpoint = Endpoint::new(HMAC, "secret");
+    let mut mac = Hmac::<Sha256>::new_from_slice(b"secret").unwrap();
+    long.read(&mut |piece| mac.update(piece)).unwrap();
+    let signature = data_encoding::HEXLOWER.encode(&mac.finalize().into_bytes());
+    let fields = [("X-Signature", signature.as_str())];
+    let verdict = |endpoint: &Endpoint| {
+        let body = Body::Streamed(&long);
+        endpoint.with_request("POST", "", &fields, body, |request, settings| {
+            endpoint.provider.check(request, settings)
+        })
+    };
+
+    assert!(matches!(verdict(&endpoint), Verdict::Verified(_)));
+
+    let parsing = Endpoint::new(&HMAC.replace("{body}", "{json./id}"), "secret");
+    let Verdict::Failed(failure) = verdict(&parsing) else {
+        panic!("it cannot be read");
+    };
+    assert_eq!(failure.cause, Cause::MalformedBody);
+    assert!(
+        failure.detail.contains("52428800 bytes"),
+        "{}",
+        failure.detail
+    );
+}
+
+/// One byte more than what a scheme may read whole.
+struct LongBody;
+
+impl StreamedBody for LongBody {
+    fn length(&self) -> u64 {
+        50 * 1024 * 1024 + 1
+    }
+
+    fn read(&self, sink: &mut dyn FnMut(&[u8])) -> std::io::Result<()> {
+        let piece = [b'x'; 64 * 1024];
+        (0..800).for_each(|_| sink(&piece));
+        sink(b"x");
+        Ok(())
+    }
+}
+
 const HMAC: &str = r#"[own]
 [[own.scheme]]
 alg = "hmac-sha256"
@@ -202,9 +249,13 @@ impl Endpoint {
     }
 
     fn verdict(&self, fields: &[(&str, &str)], body: &str) -> Verdict {
-        self.with_request("POST", "", fields, body, |request, settings| {
-            self.provider.check(request, settings)
-        })
+        self.with_request(
+            "POST",
+            "",
+            fields,
+            Body::Bytes(body.as_bytes()),
+            |request, settings| self.provider.check(request, settings),
+        )
     }
 
     fn is_verified(&self, fields: &[(&str, &str)], body: &str) -> bool {
@@ -219,7 +270,7 @@ impl Endpoint {
     }
 
     fn challenge(&self, query: &str) -> Option<HandshakeReply> {
-        self.with_request("GET", query, &[], "", |request, settings| {
+        self.with_request("GET", query, &[], Body::Bytes(b""), |request, settings| {
             self.provider.handshake(request, settings)
         })
     }
@@ -229,7 +280,7 @@ impl Endpoint {
         method: &str,
         query: &str,
         fields: &[(&str, &str)],
-        body: &str,
+        body: Body<'_>,
         apply: impl FnOnce(&Request<'_>, &Settings<'_>) -> T,
     ) -> T {
         let pairs = fields
@@ -241,7 +292,7 @@ impl Endpoint {
         let request = Request {
             head: &head,
             url: &url,
-            body: Body::Bytes(body.as_bytes()),
+            body,
         };
         self.with_settings(|settings| apply(&request, settings))
     }
