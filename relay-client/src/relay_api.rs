@@ -78,6 +78,11 @@ impl RelayApi {
         self.exchange.relay()
     }
 
+    /// The relay's address in words, without the final `/`.
+    pub fn address(&self) -> &str {
+        self.relay().url.as_str().trim_end_matches('/')
+    }
+
     /// The token for it.
     pub const fn token(&self) -> Option<&Secret> {
         self.exchange.token()
@@ -265,7 +270,7 @@ impl RelayApi {
         match tokio::time::timeout(ANSWER_TIME, self.exchange.whole(call)).await {
             Ok(answer) => answer,
             Err(_) => Err(ApiError::Broken {
-                url: self.relay().url.to_string(),
+                url: self.address().to_owned(),
                 detail: format!("no answer within {} s", ANSWER_TIME.as_secs()),
             }),
         }

@@ -220,7 +220,7 @@ struct Show<'a> {
 
 impl Show<'_> {
     fn opening(&self, stage: &Stage) -> anyhow::Result<()> {
-        let relay = &stage.api.relay().url;
+        let relay = stage.api.address();
         self.say(&format!(
             "{}  {}",
             paint::quiet("relay"),

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use clap::Args;
 use towline_shared::id::{ConsumerName, EndpointName};
+use url::{Host, Url};
 
 use self::plan::Plan;
 use super::local_relay::{self, LocalRelay};
@@ -137,32 +138,73 @@ async fn reach_relay(
     }
     if let Some(found) = local_relay::running(&plan.data) {
         let api = RelayApi::new(found.address, Some(found.token));
-        if api.whoami().await.is_ok() {
+        if let Ok(who) = api.whoami().await {
             let text = format!(
-                "using the relay that runs on this machine at {}",
-                api.relay().url
+                "using the relay that runs on this machine, {}",
+                api.address()
             );
             context.screen.notice(&paint::quiet(text));
-            only_here(context);
+            if is_of_this_machine(&who.public_url) {
+                only_here(context);
+            }
             return Ok((api, None));
         }
     }
     let relay = LocalRelay::start(&plan.data).await?;
     let text = format!(
-        "no relay is configured: started one here, at {} with its data in {}",
-        relay.public_url(),
-        plan.data.display()
+        "no relay is configured: started one here, {}",
+        relay.public_url()
     );
     context.screen.notice(&paint::odd(text));
+    let data = format!("its data is in {}", plan.data.display());
+    context.screen.notice(&paint::quiet(data));
     only_here(context);
     let api = RelayApi::new(relay.found.address.clone(), Some(relay.found.token.clone()));
     Ok((api, Some(relay)))
 }
 
+fn is_of_this_machine(public_url: &str) -> bool {
+    let url = Url::parse(public_url).ok();
+    match url.as_ref().and_then(Url::host) {
+        Some(Host::Domain(name)) => name == "localhost",
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    }
+}
+
 fn only_here(context: &Context) {
+    let note = paint::strong("note:");
     context.screen.notice(&format!(
-        "{} only this machine can reach it. For webhooks from elsewhere run `towline serve` on a public host \
-         (deploy/README.md) and then here `towline login https://THAT.HOST`",
-        paint::strong("note:")
+        "{note} only this machine can reach it. For webhooks from elsewhere run"
     ));
+    context
+        .screen
+        .notice("      `towline serve` on a public host (see deploy/README.md), then here");
+    context
+        .screen
+        .notice("      `towline login https://THAT.HOST`");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_relay_is_of_this_machine_when_its_public_url_is() {
+        for url in [
+            "http://127.0.0.1:8787",
+            "http://localhost",
+            "http://[::1]:1",
+        ] {
+            assert!(is_of_this_machine(url), "{url}");
+        }
+        for url in [
+            "https://hooks.example",
+            "http://192.168.0.2:8787",
+            "nonsense",
+        ] {
+            assert!(!is_of_this_machine(url), "{url}");
+        }
+    }
 }

@@ -117,7 +117,7 @@ fn facts(who: &WhoAmI, context: &Context, api: &RelayApi) -> Vec<(&'static str, 
         .as_ref()
         .map_or_else(local, |token| token.from.clone());
     vec![
-        ("relay", format!("{} (from {relay_from})", api.relay().url)),
+        ("relay", format!("{} (from {relay_from})", api.address())),
         ("version", escape::line(&who.relay).into_owned()),
         ("public URL", escape::line(&who.public_url).into_owned()),
         (

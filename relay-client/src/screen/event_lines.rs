@@ -18,7 +18,7 @@ const ID_COLUMNS: usize = 30;
 /// `999.9 MB`
 const SIZE_COLUMNS: usize = 8;
 /// Below this the size, the milliseconds and the details of the verdict are left out.
-const NARROW: usize = 100;
+const NARROW: usize = 120;
 /// Enough for `POST /in/…` and a little.
 const LEAST_REQUEST_COLUMNS: usize = 12;
 
@@ -51,11 +51,11 @@ impl Layout {
         let total = terminal_columns.unwrap_or(COLUMNS_WITHOUT_TERMINAL);
         let is_narrow = total < NARROW;
         let others = if is_narrow {
-            // time, arrow, gap, id, gap, `verified`
-            8 + 2 + 4 + 2 + ID_COLUMNS + 2 + 8
+            // time, arrow, gap, id, gap, `unchecked`
+            8 + 2 + 4 + 2 + ID_COLUMNS + 2 + 9
         } else {
-            // time, arrow, gap, id, gap, size, gap, `verified provider`
-            12 + 2 + 4 + 2 + ID_COLUMNS + 2 + SIZE_COLUMNS + 2 + 26
+            // time, arrow, gap, id, gap, size, gap, `verified provider/scheme`
+            12 + 2 + 4 + 2 + ID_COLUMNS + 2 + SIZE_COLUMNS + 2 + 28
         };
         Self {
             request: total.saturating_sub(others).max(LEAST_REQUEST_COLUMNS),
@@ -72,6 +72,16 @@ impl Layout {
 
     fn indent(&self) -> usize {
         if self.is_narrow { 14 } else { 18 }
+    }
+
+    /// What is left for the last column, on a terminal.
+    fn verdict_columns(&self) -> Option<usize> {
+        let before = if self.is_narrow {
+            8 + 2 + 4 + self.request + 2 + ID_COLUMNS + 2
+        } else {
+            12 + 2 + 4 + self.request + 2 + ID_COLUMNS + 2 + SIZE_COLUMNS + 2
+        };
+        self.is_cut.then(|| self.total.saturating_sub(before))
     }
 
     fn fit(&self, text: &str) -> String {
@@ -93,7 +103,8 @@ pub fn arrival(arrival: Arrival<'_>, layout: &Layout) -> Vec<String> {
     } else {
         format!("  {:>SIZE_COLUMNS$}", quantity::size(info.body_length))
     };
-    let verdict = verdict(&info.verdict, layout.is_narrow);
+    let room = layout.verdict_columns();
+    let verdict = verdict(&info.verdict, layout.is_narrow, room);
     let line = format!(
         "{time}  {} {request}  {}{size}  {verdict}",
         arrow(info),
@@ -165,21 +176,30 @@ pub fn short_target(target: &str) -> String {
     format!("/in/…{}{query}", escape::bytes(parts.suffix))
 }
 
-/// A verdict in a few words, coloured.
-pub fn verdict(verdict: &Verdict, is_short: bool) -> String {
-    match verdict {
-        Verdict::Verified(found) => with_match("verified", found, is_short),
-        Verdict::Authenticated(found) => with_match("authenticated", found, is_short),
-        Verdict::Failed(_) if is_short => paint::bad("FAILED"),
+/// A verdict in a few words, its first word coloured; in one word when it is to be short, and within the columns when
+/// there is a limit.
+pub fn verdict(verdict: &Verdict, is_short: bool, room: Option<usize>) -> String {
+    let (word, rest) = match verdict {
+        Verdict::Verified(found) => ("verified", matched(found)),
+        Verdict::Authenticated(_) if is_short => ("auth only", String::new()),
+        Verdict::Authenticated(found) => ("authenticated", matched(found)),
         Verdict::Failed(failure) => {
             let provider = escape::line(&failure.provider);
-            format!(
-                "{} {provider}: {}",
-                paint::bad("FAILED"),
-                cause_code(failure)
-            )
+            ("FAILED", format!(" {provider}: {}", cause_code(failure)))
         }
-        Verdict::Unchecked => paint::quiet("unchecked"),
+        Verdict::Unchecked => return paint::quiet("unchecked"),
+    };
+    let painted = if verdict.is_accepted() {
+        paint::good(word)
+    } else {
+        paint::bad(word)
+    };
+    if is_short {
+        return painted;
+    }
+    match room {
+        Some(room) => format!("{painted}{}", cut(&rest, room.saturating_sub(word.len()))),
+        None => format!("{painted}{rest}"),
     }
 }
 
@@ -259,11 +279,7 @@ fn request(arrival: Arrival<'_>, layout: &Layout) -> String {
     format!("{start}{path}{end}")
 }
 
-fn with_match(word: &str, found: &Match, is_short: bool) -> String {
-    let word = paint::good(word);
-    if is_short {
-        return word;
-    }
+fn matched(found: &Match) -> String {
     let scheme = found
         .scheme
         .as_deref()
@@ -272,7 +288,7 @@ fn with_match(word: &str, found: &Match, is_short: bool) -> String {
         .secret
         .as_ref()
         .map_or_else(String::new, |name| format!(" ({name})"));
-    format!("{word} {}{scheme}{secret}", escape::line(&found.provider))
+    format!(" {}{scheme}{secret}", escape::line(&found.provider))
 }
 
 fn outcome_word(outcome: &Outcome) -> (String, bool) {
@@ -438,6 +454,11 @@ mod tests {
     }
 
     #[test]
+    fn a_terminal_of_a_hundred_and_twenty_columns_cuts_what_can_be_looked_up() {
+        assert_snapshot!(shown(Some(120)));
+    }
+
+    #[test]
     fn a_terminal_of_eighty_columns_shows_what_matters() {
         assert_snapshot!(shown(Some(80)));
     }
@@ -448,23 +469,27 @@ mod tests {
     }
 
     #[test]
-    fn an_arrival_without_findings_never_takes_more_than_the_terminal_has() {
+    fn an_arrival_never_takes_more_than_the_terminal_has() {
         for total in 80..200 {
             let layout = Layout::new(Some(total), TimeZone::UTC);
-            let info = event(Verdict::Unchecked);
-            let lines = arrival(
-                Arrival {
+            let Verdict::Verified(found) = verified() else {
+                panic!("not verified");
+            };
+            let authenticated = Verdict::Authenticated(found);
+            for verdict in [Verdict::Unchecked, verified(), authenticated, failed()] {
+                let info = event(verdict);
+                let arrived = Arrival {
                     info: &info,
                     method: "POST",
                     target: TARGET,
                     replayed_at: None,
-                },
-                &layout,
-            );
+                };
 
-            let line = anstream::adapter::strip_str(&lines[0]).to_string();
-
-            assert!(columns(&line) <= total + 1, "{total}: {line}");
+                for line in arrival(arrived, &layout) {
+                    let line = anstream::adapter::strip_str(&line).to_string();
+                    assert!(columns(&line) <= total, "{total}: {line}");
+                }
+            }
         }
     }
 

@@ -104,7 +104,7 @@ async fn local(context: &Context) -> Finding {
     match api.whoami().await {
         Ok(who) => Finding::ok(
             "relay",
-            format!("{} runs on this machine at {}", who.relay, api.relay().url),
+            format!("{} runs on this machine at {}", who.relay, api.address()),
         ),
         Err(_) => Finding::ok(
             "relay",

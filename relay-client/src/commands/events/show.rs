@@ -84,7 +84,7 @@ fn facts(request: &CapturedRequest, context: &Context) -> anyhow::Result<()> {
             quantity::date_and_time(info.received_at, screen.zone()),
         ),
         ("from", format!("{} over {transport}", info.remote)),
-        ("verdict", event_lines::verdict(&info.verdict, false)),
+        ("verdict", event_lines::verdict(&info.verdict, false, None)),
         ("head", head_source.to_owned()),
         (
             "body",
