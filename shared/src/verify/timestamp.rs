@@ -266,7 +266,8 @@ fn http_date(text: &str) -> Option<i128> {
         0,
     );
     let local = Offset::UTC.to_timestamp(date.ok()?).ok()?.as_nanosecond();
-    let zone_offset = if zone == "UT" { 0 } else { offset(zone)? };
+    let zone = zone.to_ascii_uppercase();
+    let zone_offset = if zone == "UT" { 0 } else { offset(&zone)? };
     Some(local - zone_offset * NANOS_PER_SECOND)
 }
 
@@ -323,6 +324,7 @@ mod tests {
             "Thursday, 09-Oct-25 08:53:20 GMT",
             "Thu Oct  9 08:53:20 2025",
             "9 Oct 2025 10:53:20 +0200",
+            "thu, 09 oct 2025 08:53:20 gmt",
             " 1760000000 ",
         ] {
             assert_eq!(Format::Any.read(text), Some(EXAMPLE), "{text}");
