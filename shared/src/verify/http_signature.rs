@@ -198,6 +198,11 @@ fn rfc9421(delivery: &Delivery<'_>, require: &[String]) -> Result<SignedText, Fa
     let (components, attributes) = inner.ok_or_else(unreadable)?;
     let components = quoted_names(components).ok_or_else(unreadable)?;
     let attributes = attributes_of(attributes).ok_or_else(unreadable)?;
+    let signature = value
+        .strip_prefix(':')
+        .and_then(|rest| rest.strip_suffix(':'))
+        .and_then(|encoded| Encoding::Base64.decode(encoded.as_bytes()))
+        .ok_or_else(|| malformed("the message signature is not base64"))?;
     let attribute = |name: &str| {
         let mut attributes = attributes.iter().rev();
         attributes
@@ -224,13 +229,9 @@ fn rfc9421(delivery: &Delivery<'_>, require: &[String]) -> Result<SignedText, Fa
         text.push(b'\n');
     }
     text.extend_from_slice(format!("\"@signature-params\": {parameters}").as_bytes());
-    let signature = value
-        .strip_prefix(':')
-        .and_then(|rest| rest.strip_suffix(':'))
-        .and_then(|encoded| Encoding::Base64.decode(encoded.as_bytes()));
     Ok(SignedText {
         text,
-        signature: signature.ok_or_else(|| malformed("the message signature is not base64"))?,
+        signature,
         created: match attribute("created") {
             None => None,
             Some(created) => Some(created.parse().map_err(|_| unreadable())?),

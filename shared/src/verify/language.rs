@@ -2,6 +2,7 @@
 
 mod challenges;
 mod method;
+mod soundness;
 
 use toml::de::DeTable;
 
@@ -125,6 +126,7 @@ fn scheme(table: Table<'_>) -> Result<Scheme, SchemeError> {
         require: table.template_pairs("require")?,
         method: method(&table)?,
     };
+    soundness::check(&scheme, &table)?;
     table.finish()?;
     Ok(scheme)
 }
