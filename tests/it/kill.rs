@@ -50,6 +50,15 @@ async fn nothing_is_lost_or_repeated_with_eight_deliveries_in_hand() {
     journey.assert_settled().await;
 }
 
+/// One death of the client.
+#[derive(Debug)]
+struct Death {
+    /// How many requests the app had answered before.
+    answered: usize,
+    /// How many had arrived when nothing more could come.
+    arrived: usize,
+}
+
 /// What happened.
 struct Journey {
     relay: RelayProcess,
@@ -57,8 +66,11 @@ struct Journey {
     acknowledged: BTreeMap<u64, EventId>,
     /// The numbers that arrived, in order.
     arrived: Vec<u64>,
-    /// How many had arrived before and after each death of the client.
-    deaths: Vec<(usize, usize)>,
+    /// The places of requests in the order in which the app answered them.
+    answered: Vec<usize>,
+    deaths: Vec<Death>,
+    /// Goes on answering to the end.
+    _app: Arc<App>,
     _folder: tempfile::TempDir,
 }
 
@@ -91,9 +103,12 @@ impl Journey {
             client,
             acknowledged: BTreeMap::new(),
             arrived: Vec::new(),
+            answered: Vec::new(),
             deaths: Vec::new(),
+            _app: Arc::clone(&app),
             _folder: folder,
         };
+        let mut relay_deaths = 0;
         for round in 0..rounds {
             let before = app.count();
             eventually(&format!("progress in round {round}"), async || {
@@ -101,9 +116,13 @@ impl Journey {
             })
             .await;
             seed.pass_time(LONGEST_REPLY * 3).await;
-            match seed.below(2) {
-                0 => journey.kill_relay().await,
-                _ => journey.kill_client(&app).await,
+            // A client that loses its relay again and again waits ever longer; a new one starts afresh.
+            if relay_deaths < 2 && seed.below(2) == 0 {
+                relay_deaths += 1;
+                journey.kill_relay().await;
+            } else {
+                relay_deaths = 0;
+                journey.kill_client(&app).await;
             }
         }
         journey.acknowledged = sending.stop().await;
@@ -113,6 +132,7 @@ impl Journey {
         })
         .await;
         journey.arrived = numbers(&app.seen());
+        journey.answered = app.answered();
         journey
     }
 
@@ -122,10 +142,13 @@ impl Journey {
     }
 
     async fn kill_client(&mut self, app: &App) {
-        let before = app.count();
+        let answered = app.answered().len();
         self.client.kill().await;
         app.wait_until_alone().await;
-        self.deaths.push((before, app.count()));
+        self.deaths.push(Death {
+            answered,
+            arrived: app.count(),
+        });
         self.client.start_again();
     }
 
@@ -152,13 +175,15 @@ impl Journey {
             let Some(earlier) = first.insert(*number, place) else {
                 continue;
             };
-            let was_in_hand = self
-                .deaths
-                .iter()
-                .any(|(before, after)| (before.saturating_sub(in_hand)..*after).contains(&earlier));
+            let answered_as = self.answered.iter().position(|place| *place == earlier);
+            // An answer that the app has just written may not have been read, nor written down.
+            let was_in_hand = self.deaths.iter().any(|death| {
+                earlier < death.arrived
+                    && answered_as.is_none_or(|order| order + in_hand >= death.answered)
+            });
             assert!(
                 was_in_hand,
-                "{number} arrived at {earlier} and {place}; the client died at {:?}",
+                "{number} arrived at {earlier} and {place}, answered as {answered_as:?}; deaths {:?}",
                 self.deaths
             );
             repeats += 1;

@@ -42,6 +42,7 @@ type Program = Arc<dyn Fn(usize, &Message) -> Reply + Send + Sync>;
 pub struct App {
     address: SocketAddr,
     seen: Arc<Mutex<Vec<Message>>>,
+    answered: Arc<Mutex<Vec<usize>>>,
     arrived: watch::Sender<usize>,
     open: Arc<AtomicUsize>,
     newest: Arc<Mutex<Option<SocketAddr>>>,
@@ -69,6 +70,7 @@ impl App {
         let mut app = Self {
             address,
             seen: Arc::default(),
+            answered: Arc::default(),
             arrived: watch::Sender::default(),
             open: Arc::default(),
             newest: Arc::default(),
@@ -133,6 +135,11 @@ impl App {
         .await;
     }
 
+    /// The places of the requests whose replies were written, in the order of the replies.
+    pub fn answered(&self) -> Vec<usize> {
+        self.answered.lock().clone()
+    }
+
     /// Waits until `count` requests have arrived.
     ///
     /// # Panics
@@ -173,6 +180,7 @@ impl App {
         let tasks = TaskTracker::new();
         let connections = Connections {
             seen: Arc::clone(&self.seen),
+            answered: Arc::clone(&self.answered),
             arrived: self.arrived.clone(),
             open: Arc::clone(&self.open),
             newest: Arc::clone(&self.newest),
@@ -214,6 +222,7 @@ impl Drop for App {
 #[derive(Clone)]
 struct Connections {
     seen: Arc<Mutex<Vec<Message>>>,
+    answered: Arc<Mutex<Vec<usize>>>,
     arrived: watch::Sender<usize>,
     open: Arc<AtomicUsize>,
     newest: Arc<Mutex<Option<SocketAddr>>>,
@@ -226,11 +235,12 @@ impl Connections {
         let _ = stream.set_nodelay(true);
         let mut reader = Reader::new(stream);
         while let Ok(Some(request)) = reader.message(Unframed::Empty).await {
-            let mut reply = {
+            let (place, mut reply) = {
                 let mut seen = self.seen.lock();
+                let place = seen.len();
                 seen.push(request);
                 self.arrived.send_replace(seen.len());
-                (self.program)(seen.len() - 1, &seen[seen.len() - 1])
+                (place, (self.program)(place, &seen[place]))
             };
             while let Reply::After(delay, next) = reply {
                 tokio::time::sleep(delay).await;
@@ -239,6 +249,7 @@ impl Connections {
             if !matches!(self.write(reader.stream(), reply).await, Ok(true)) {
                 return;
             }
+            self.answered.lock().push(place);
         }
     }
 
