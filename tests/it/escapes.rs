@@ -52,7 +52,7 @@ async fn control_characters_are_escaped_wherever_they_are_printed() {
         ("events curl", desk.done(&["events", "curl", &id]).await),
         (
             "events list --json",
-            desk.json(&["events", "list"]).await.to_string(),
+            desk.done(&["events", "list", "--json"]).await,
         ),
     ] {
         let dangerous: Vec<_> = text

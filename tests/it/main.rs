@@ -19,6 +19,7 @@ mod house;
 mod keys;
 mod kill;
 mod licences;
+mod listen_command;
 mod long_and_slow;
 mod no_room;
 mod resume;
