@@ -17,6 +17,7 @@ mod consumers;
 mod endpoints;
 mod tokens;
 mod readers;
+mod sweeper;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -41,6 +42,7 @@ use folder::Folder;
 use memory::Memory;
 use readers::Readers;
 use sealing::Sealer;
+use sweeper::Sweeper;
 use writer::{Writer, WriterThread, Writing};
 
 const PROBE: &str = "INSERT INTO probe (only, probed_at) VALUES (1, :now)
@@ -67,6 +69,7 @@ pub struct Store {
 struct Inner {
     writer: Mutex<Option<Arc<Writer>>>,
     thread: Mutex<Option<JoinHandle<()>>>,
+    sweeper: Mutex<Option<Sweeper>>,
     readers: Readers,
     bodies: Arc<Path>,
 }
@@ -78,10 +81,15 @@ impl Inner {
         let Some(thread) = self.thread.lock().take() else {
             return;
         };
-        // What the writer calls may hold the last clone of the store: then the thread ends after that call.
-        if thread.thread().id() != std::thread::current().id() {
-            let _ = thread.join();
+        // What the writer calls may hold the last clone of the store: then the threads end after that call.
+        if thread.thread().id() == std::thread::current().id() {
+            return;
         }
+        let sweeper = self.sweeper.lock().take();
+        if let Some(sweeper) = sweeper {
+            sweeper.stop();
+        }
+        let _ = thread.join();
     }
 }
 
@@ -108,8 +116,8 @@ impl Store {
         let sealer = Sealer::open(&folder.key_file())?;
         body::sweep(&connection, &folder.bodies())?;
         let readers = Readers::new(folder.database(), folder.path());
-        let bodies = folder.bodies().into();
-        let mut thread = WriterThread {
+        let bodies: Arc<Path> = folder.bodies().into();
+        let thread = WriterThread {
             connection,
             memory: Memory::default(),
             sealer,
@@ -118,12 +126,14 @@ impl Store {
             folder,
         };
         thread.check_secrets()?;
-        thread.finish_deletions()?;
-        let (writer, handle) = Writer::start(thread, options.queue)
-            .map_err(|error| StoreError::Failed(error.to_string()))?;
+        let no_thread = |error: std::io::Error| StoreError::Failed(error.to_string());
+        let (writer, handle) = Writer::start(thread, options.queue).map_err(no_thread)?;
+        let writer = Arc::new(writer);
+        let sweeper = Sweeper::start(&writer, Arc::clone(&bodies)).map_err(no_thread)?;
         let inner = Inner {
-            writer: Mutex::new(Some(Arc::new(writer))),
+            writer: Mutex::new(Some(writer)),
             thread: Mutex::new(Some(handle)),
+            sweeper: Mutex::new(Some(sweeper)),
             readers,
             bodies,
         };
@@ -249,15 +259,26 @@ impl Store {
     pub async fn trim(&self, endpoint: EndpointId, through: Seq) -> Result<u64, StoreError> {
         let mut removed = 0;
         loop {
-            let bodies = Arc::clone(&self.inner.bodies);
             let step = self
-                .write(move |writing| events::trim_step(writing, &bodies, endpoint, through))
+                .write(move |writing| events::trim_step(writing.connection, endpoint, through))
                 .await?;
-            if step == 0 {
+            if step.events == 0 {
                 return Ok(removed);
             }
-            removed += step;
+            removed += step.events;
+            self.remove_bodies(step.body_files).await;
         }
+    }
+
+    /// Removes files away from the writer, whose callers would wait for it.
+    async fn remove_bodies(&self, names: Vec<String>) {
+        if names.is_empty() {
+            return;
+        }
+        let bodies = Arc::clone(&self.inner.bodies);
+        let removing = tokio::task::spawn_blocking(move || body::remove(&bodies, &names));
+        // A panic has been reported by then.
+        let _ = removing.await;
     }
 }
 
@@ -443,22 +464,18 @@ impl Store {
 
     /// Deletes an endpoint with all that belongs to it. Its key never works again.
     ///
+    /// It is gone when this returns, and its name is free; the disk is given back in steps after that.
+    ///
     /// # Errors
     /// [`StoreError::Missing`].
     pub async fn delete_endpoint(&self, name: &EndpointName) -> Result<(), StoreError> {
         let name = name.clone();
-        let endpoint = self
-            .write(move |writing| endpoints::mark_deleted(writing, &name))
+        self.write(move |writing| endpoints::mark_deleted(writing, &name))
             .await?;
-        loop {
-            let bodies = Arc::clone(&self.inner.bodies);
-            let is_done = self
-                .write(move |writing| endpoints::remove_step(writing, &bodies, endpoint))
-                .await?;
-            if is_done {
-                return Ok(());
-            }
+        if let Some(sweeper) = &*self.inner.sweeper.lock() {
+            sweeper.ring();
         }
+        Ok(())
     }
 
     /// Keeps a token's hash.

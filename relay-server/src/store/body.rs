@@ -172,6 +172,15 @@ impl BodyWriter {
     }
 }
 
+/// Removes the files of events that are gone, durably. One that stays is swept at the next start.
+pub(super) fn remove(folder: &Path, names: &[String]) {
+    for name in names {
+        if let Err(error) = remove_file(&folder.join(name)) {
+            tracing::warn!(%error, "body file left behind; it is swept at the next start");
+        }
+    }
+}
+
 /// Removes the files that no event names, left by a relay that was stopped in the middle.
 pub(super) fn sweep(connection: &Connection, folder: &Path) -> Result<(), StoreError> {
     let unwritable = |error: std::io::Error| StoreError::writing(folder, &error);

@@ -1,7 +1,6 @@
 //! Rows of endpoints and their sealed secrets.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
 use rusqlite::{Connection, OptionalExtension, Row, named_params};
 use serde::{Deserialize, Serialize};
@@ -10,7 +9,7 @@ use towline_shared::id::{EndpointName, SecretName, Seq};
 use towline_shared::time::Timestamp;
 
 use super::error::Failure;
-use super::events;
+use super::events::{self, Removed};
 use super::place::MAX_SEQ;
 use super::sealing::{Sealed, Sealer};
 use super::writer::Writing;
@@ -36,7 +35,7 @@ const MARK_DELETED: &str = "UPDATE endpoint SET is_deleted = 1 WHERE endpoint_id
 const REMOVE_SECRETS: &str = "DELETE FROM endpoint_secret WHERE endpoint = :endpoint";
 const REMOVE_CONSUMERS: &str = "DELETE FROM consumer WHERE endpoint = :endpoint";
 const REMOVE: &str = "DELETE FROM endpoint WHERE endpoint_id = :endpoint";
-const DELETED: &str = "SELECT endpoint_id FROM endpoint WHERE is_deleted = 1";
+const DELETED: &str = "SELECT endpoint_id FROM endpoint WHERE is_deleted = 1 LIMIT 1";
 
 /// What stands in an endpoint's row as JSON.
 #[derive(Serialize, Deserialize)]
@@ -240,11 +239,8 @@ pub(super) fn remove_secret(
     by_name(writing, name)
 }
 
-/// Makes an endpoint invisible, without secrets and consumers; its events go by [`remove_step`].
-pub(super) fn mark_deleted(
-    writing: &mut Writing<'_>,
-    name: &EndpointName,
-) -> Result<EndpointId, Failure> {
+/// Makes an endpoint invisible, without secrets and consumers; its events go by [`sweep_step`].
+pub(super) fn mark_deleted(writing: &mut Writing<'_>, name: &EndpointName) -> Result<(), Failure> {
     let endpoint = by_name(writing, name)?.id;
     let which = named_params! { ":endpoint": endpoint.0 };
     writing
@@ -260,27 +256,22 @@ pub(super) fn mark_deleted(
         .prepare_cached(REMOVE_CONSUMERS)?
         .execute(which)?;
     writing.memory.forget_endpoint(endpoint);
-    Ok(endpoint)
+    Ok(())
 }
 
-/// Removes a few rows of a deleted endpoint, the endpoint's own at last; true when nothing is left.
-pub(super) fn remove_step(
-    writing: &mut Writing<'_>,
-    bodies: &Path,
-    endpoint: EndpointId,
-) -> Result<bool, Failure> {
-    if events::trim_step(writing, bodies, endpoint, Seq(MAX_SEQ))? > 0 {
-        return Ok(false);
-    }
-    let which = named_params! { ":endpoint": endpoint.0 };
-    writing.connection.prepare_cached(REMOVE)?.execute(which)?;
-    Ok(true)
-}
-
-/// A deleted endpoint whose rows a stopped relay left behind.
-pub(super) fn half_deleted(connection: &Connection) -> rusqlite::Result<Option<EndpointId>> {
-    connection
+/// Removes a few events of a deleted endpoint, or its row when no event is left; nothing when there is none.
+pub(super) fn sweep_step(connection: &Connection) -> Result<Option<Removed>, Failure> {
+    let deleted = connection
         .prepare_cached(DELETED)?
         .query_row([], |row| row.get(0).map(EndpointId))
-        .optional()
+        .optional()?;
+    let Some(endpoint) = deleted else {
+        return Ok(None);
+    };
+    let removed = events::trim_step(connection, endpoint, Seq(MAX_SEQ))?;
+    if removed.events == 0 {
+        let which = named_params! { ":endpoint": endpoint.0 };
+        connection.prepare_cached(REMOVE)?.execute(which)?;
+    }
+    Ok(Some(removed))
 }

@@ -429,35 +429,45 @@ impl Kept {
     }
 }
 
-/// Removes the next few events up to `through`, with their attempts and replays; zero when none is left.
+/// What a step of a trim has removed.
+#[derive(Debug, Default)]
+pub(super) struct Removed {
+    /// How many events; zero when none was left.
+    pub(super) events: u64,
+    /// The files of their bodies, to be removed when the step is durable.
+    pub(super) body_files: Vec<String>,
+}
+
+/// Removes the next few events up to `through`, with their attempts and replays.
 pub(super) fn trim_step(
-    writing: &mut Writing<'_>,
-    bodies: &Path,
+    connection: &Connection,
     endpoint: EndpointId,
     through: Seq,
-) -> Result<u64, Failure> {
-    let connection = writing.connection;
+) -> Result<Removed, Failure> {
     let first = Place::first(endpoint);
     let end: Option<i64> = connection.prepare_cached(TRIM_END)?.query_row(
         named_params! { ":first": first, ":through": Place::new(endpoint, through), ":step": TRIM_STEP },
         |row| row.get(0),
     )?;
     let Some(end) = end.map(Place::from_row) else {
-        return Ok(0);
+        return Ok(Removed::default());
     };
     let range = named_params! { ":first": first, ":through": end };
     let counter = counter_at(connection, endpoint, end)?;
-    let mut files = connection.prepare_cached(TRIM_FILES)?;
-    for name in files.query_map(range, |row| row.get::<_, String>(0))? {
-        writing.unnamed_files.push(bodies.join(name?));
-    }
+    let body_files = connection
+        .prepare_cached(TRIM_FILES)?
+        .query_map(range, |row| row.get(0))?
+        .collect::<rusqlite::Result<Vec<String>>>()?;
     connection.prepare_cached(TRIM_ATTEMPTS)?.execute(range)?;
     connection.prepare_cached(TRIM_REPLAYS)?.execute(range)?;
-    let removed = connection.prepare_cached(TRIM_EVENTS)?.execute(range)?;
+    let events = connection.prepare_cached(TRIM_EVENTS)?.execute(range)?;
     connection.prepare_cached(TRIMMED)?.execute(named_params! {
         ":through": counter.seq.cast_signed(),
         ":ordinal": counter.ordinal.cast_signed(),
         ":endpoint": endpoint.0,
     })?;
-    Ok(removed as u64)
+    Ok(Removed {
+        events: events as u64,
+        body_files,
+    })
 }

@@ -1,6 +1,5 @@
 //! The one thread that writes: takes what waits in its bounded queue, commits it as one transaction, then answers.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
@@ -9,7 +8,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use super::checkpoint::Checkpointer;
 use super::error::{Failure, is_the_disks_fault};
-use super::folder::{Folder, remove_file};
+use super::folder::Folder;
 use super::memory::Memory;
 use super::sealing::Sealer;
 use super::{OnCommitted, StoreError, StoredEvent, endpoints};
@@ -33,8 +32,6 @@ pub(super) struct Writing<'a> {
     pub(super) sealer: &'a Sealer,
     /// Events to tell of after the commit.
     pub(super) events: &'a mut Vec<Arc<StoredEvent>>,
-    /// Files that no row names after the commit.
-    pub(super) unnamed_files: &'a mut Vec<PathBuf>,
 }
 
 /// One write; runs again on its own when the transaction that it stood in could not be made.
@@ -52,7 +49,8 @@ struct Job<T> {
     write: Write<T>,
     result: Option<Result<T, StoreError>>,
     reply: oneshot::Sender<Result<T, StoreError>>,
-    room: OwnedSemaphorePermit,
+    /// What it takes of the queue's room; nothing for one that waits alone.
+    room: Option<OwnedSemaphorePermit>,
 }
 
 impl<T: Send> Waiting for Job<T> {
@@ -76,7 +74,8 @@ impl<T: Send> Waiting for Job<T> {
     }
 
     fn kib(&self) -> u32 {
-        u32::try_from(self.room.num_permits()).unwrap_or(u32::MAX)
+        let permits = self.room.as_ref().map_or(1, |room| room.num_permits());
+        u32::try_from(permits).unwrap_or(u32::MAX)
     }
 }
 
@@ -117,7 +116,7 @@ impl Writer {
             mpsc::error::TrySendError::Closed(()) => StoreError::Closed,
         })?;
         let (reply, answer) = oneshot::channel();
-        place.send(job(write, reply, room));
+        place.send(job(write, reply, Some(room)));
         answer.await.unwrap_or(Err(StoreError::Closed))
     }
 
@@ -133,17 +132,29 @@ impl Writer {
             .map_err(|_| StoreError::Closed)?;
         let (reply, answer) = oneshot::channel();
         self.queue
-            .send(job(write, reply, room))
+            .send(job(write, reply, Some(room)))
             .await
             .map_err(|_| StoreError::Closed)?;
         answer.await.unwrap_or(Err(StoreError::Closed))
+    }
+
+    /// Makes a small write from a thread of the store, which waits for it before it makes another.
+    pub(super) fn write_and_wait<T: Send + 'static>(
+        &self,
+        write: impl FnMut(&mut Writing<'_>) -> Result<T, Failure> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let (reply, answer) = oneshot::channel();
+        self.queue
+            .blocking_send(job(write, reply, None))
+            .map_err(|_| StoreError::Closed)?;
+        answer.blocking_recv().unwrap_or(Err(StoreError::Closed))
     }
 }
 
 fn job<T: Send + 'static>(
     write: impl FnMut(&mut Writing<'_>) -> Result<T, Failure> + Send + 'static,
     reply: oneshot::Sender<Result<T, StoreError>>,
-    room: OwnedSemaphorePermit,
+    room: Option<OwnedSemaphorePermit>,
 ) -> Box<dyn Waiting> {
     Box::new(Job {
         write: Box::new(write),
@@ -178,30 +189,6 @@ impl WriterThread {
             Ok(_) => Ok(()),
             Err(failure) => Err(self.error_of(failure)),
         }
-    }
-
-    /// Removes what is left of endpoints whose deletion was interrupted.
-    pub(super) fn finish_deletions(&mut self) -> Result<(), StoreError> {
-        let bodies = self.folder.bodies();
-        while let Some(endpoint) = endpoints::half_deleted(&self.connection)
-            .map_err(|error| StoreError::database(self.folder.path(), &error))?
-        {
-            let mut unnamed_files = Vec::new();
-            let mut writing = Writing {
-                connection: &self.connection,
-                memory: &mut self.memory,
-                sealer: &self.sealer,
-                events: &mut Vec::new(),
-                unnamed_files: &mut unnamed_files,
-            };
-            let step = endpoints::remove_step(&mut writing, &bodies, endpoint);
-            step.map_err(|failure| self.error_of(failure))?;
-            for file in unnamed_files {
-                remove_file(&file)
-                    .map_err(|error| StoreError::writing(self.folder.path(), &error))?;
-            }
-        }
-        Ok(())
     }
 
     fn error_of(&self, failure: Failure) -> StoreError {
@@ -243,8 +230,7 @@ impl WriterThread {
     /// Runs the batch in one transaction. After an error nothing of it is kept.
     fn commit(&mut self, batch: &mut [Box<dyn Waiting>]) -> Result<(), rusqlite::Error> {
         let mut events = Vec::new();
-        let mut unnamed_files = Vec::new();
-        let result = self.transact(batch, &mut events, &mut unnamed_files);
+        let result = self.transact(batch, &mut events);
         if let Err(error) = result {
             self.memory.forget();
             if !self.connection.is_autocommit() {
@@ -259,11 +245,6 @@ impl WriterThread {
         if !events.is_empty() {
             (self.on_committed)(&events);
         }
-        for file in unnamed_files {
-            if let Err(error) = remove_file(&file) {
-                tracing::warn!(%error, "body file left behind; it is swept at the next start");
-            }
-        }
         Ok(())
     }
 
@@ -271,7 +252,6 @@ impl WriterThread {
         &mut self,
         batch: &mut [Box<dyn Waiting>],
         events: &mut Vec<Arc<StoredEvent>>,
-        unnamed_files: &mut Vec<PathBuf>,
     ) -> Result<(), rusqlite::Error> {
         self.connection
             .prepare_cached("BEGIN IMMEDIATE")?
@@ -282,7 +262,6 @@ impl WriterThread {
                 memory: &mut self.memory,
                 sealer: &self.sealer,
                 events,
-                unnamed_files,
             })?;
         }
         self.memory.write_consumers(&self.connection)?;

@@ -266,3 +266,67 @@ async fn a_store_that_is_dropped_without_closing_can_be_opened_at_once_with_all_
         assert_eq!(kept.len(), round);
     }
 }
+
+#[tokio::test]
+async fn a_deleted_endpoint_gives_its_disk_back_and_its_events_are_not_seen_meanwhile() {
+    let folder = TempDir::new().unwrap();
+    let store = open(&folder);
+    let orders = endpoint(&store, "orders").await;
+    let kept = append_many(&store, &orders, 250).await;
+    let laptop = consumer(&store, &orders, Start::Beginning).await;
+    let mut writer = store.new_body().await.unwrap();
+    writer.write(Bytes::from(vec![1; 70_000])).await.unwrap();
+    let file = Body::File(writer.finish().await.unwrap());
+    store.append(event(&orders, file)).await.unwrap();
+
+    store.delete_endpoint(&orders.name).await.unwrap();
+
+    assert!(store.event(kept[249].info.id).await.unwrap().is_none());
+    let late = report(&kept[249], 1, Some(Settled::Done));
+    assert!(matches!(
+        store.record(laptop.id, late).await,
+        Err(StoreError::Missing { .. })
+    ));
+    let left = || {
+        store.write(|writing| {
+            let count = "SELECT (SELECT count(*) FROM event) + (SELECT count(*) FROM endpoint)";
+            Ok(writing
+                .connection
+                .query_row(count, [], |row| row.get::<_, i64>(0))?)
+        })
+    };
+    while left().await.unwrap() > 0 {
+        tokio::task::yield_now().await;
+    }
+    store.close().await;
+    let bodies = std::fs::read_dir(folder.path().join("bodies")).unwrap();
+    assert_eq!(bodies.count(), 0);
+}
+
+#[tokio::test]
+async fn what_a_stopped_relay_left_of_a_deleted_endpoint_is_swept_after_the_start() {
+    let folder = TempDir::new().unwrap();
+    let store = open(&folder);
+    let orders = endpoint(&store, "orders").await;
+    append_many(&store, &orders, 3).await;
+    store.close().await;
+    let database = Connection::open(folder.path().join("towline.db")).unwrap();
+    let marked = database.execute("UPDATE endpoint SET is_deleted = 1", []);
+    assert_eq!(marked.unwrap(), 1);
+    drop(database);
+
+    let store = open(&folder);
+
+    let left = || {
+        store.write(|writing| {
+            let count = "SELECT count(*) FROM event";
+            Ok(writing
+                .connection
+                .query_row(count, [], |row| row.get::<_, i64>(0))?)
+        })
+    };
+    while left().await.unwrap() > 0 {
+        tokio::task::yield_now().await;
+    }
+    assert!(store.endpoints().await.unwrap().is_empty());
+}
