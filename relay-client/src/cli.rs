@@ -9,7 +9,8 @@ use clap::{Args, Parser, Subcommand};
 pub use values::{Since, parse_duration, parse_header, parse_host_header, parse_parameter};
 
 use crate::commands::{
-    completions, demo, doctor, endpoints, events, listen, login, replay, serve, tokens, verify,
+    completions, demo, doctor, endpoints, events, listen, login, providers, replay, serve, tokens,
+    verify,
 };
 use crate::screen::Wishes;
 use crate::settings;
@@ -107,6 +108,7 @@ pub enum Command {
     Verify(verify::Arguments),
     #[command(subcommand)]
     Endpoints(endpoints::Command),
+    Providers(providers::Arguments),
     #[command(subcommand)]
     Tokens(tokens::Command),
     Login(login::Login),

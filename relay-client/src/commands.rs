@@ -5,6 +5,7 @@ pub mod events;
 pub mod replay;
 pub mod verify;
 pub mod endpoints;
+pub mod providers;
 pub mod tokens;
 pub mod login;
 pub mod serve;
@@ -66,6 +67,9 @@ pub async fn run(cli: Cli, screen: Screen) -> anyhow::Result<Exit> {
     let command = match cli.command {
         Command::Completions(arguments) => return completions::run(&arguments, &screen),
         Command::Serve(arguments) => return serve::run(&arguments).await,
+        Command::Providers(arguments) => {
+            return providers::run(&arguments, &screen, cli.global.json);
+        }
         Command::Demo(arguments) => return demo::run(&arguments, &screen, cli.global.json).await,
         command => command,
     };
@@ -88,6 +92,8 @@ pub async fn run(cli: Cli, screen: Screen) -> anyhow::Result<Exit> {
         Command::Logout(arguments) => login::logout(&arguments, &mut context),
         Command::Whoami(arguments) => login::whoami(&arguments, &context).await,
         Command::Doctor(arguments) => doctor::run(arguments, &context).await,
-        Command::Completions(_) | Command::Serve(_) | Command::Demo(_) => Ok(Exit::Done),
+        Command::Completions(_) | Command::Serve(_) | Command::Demo(_) | Command::Providers(_) => {
+            Ok(Exit::Done)
+        }
     }
 }

@@ -18,8 +18,8 @@ use towline_shared::secret::Secret;
 use towline_shared::wire::{FromClient, Report};
 
 pub use error::ApiError;
-pub use exchange::Download;
 use exchange::{Call, Exchange};
+pub use exchange::{Download, shown};
 pub use tail::{Tail, TailItem};
 
 use crate::dial::RelayAddress;
@@ -79,8 +79,8 @@ impl RelayApi {
     }
 
     /// The relay's address in words, without the final `/`.
-    pub fn address(&self) -> &str {
-        self.relay().url.as_str().trim_end_matches('/')
+    pub fn address(&self) -> String {
+        shown(&self.relay().url)
     }
 
     /// The token for it.
@@ -270,7 +270,7 @@ impl RelayApi {
         match tokio::time::timeout(ANSWER_TIME, self.exchange.whole(call)).await {
             Ok(answer) => answer,
             Err(_) => Err(ApiError::Broken {
-                url: self.address().to_owned(),
+                url: self.address(),
                 detail: format!("no answer within {} s", ANSWER_TIME.as_secs()),
             }),
         }

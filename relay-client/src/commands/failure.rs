@@ -213,6 +213,10 @@ fn hint_of(error: &(dyn std::error::Error + 'static)) -> Option<String> {
         } => {
             "another `towline listen` uses the same consumer name; give this one its own with `--as NAME`"
         }
+        ListenError::Ended {
+            reason: Reason::NoEndpoint,
+            ..
+        } => "`towline endpoints list` shows which there are",
         ListenError::Ended { .. } | ListenError::Journal(_) | ListenError::Delivery(_) => {
             return None;
         }

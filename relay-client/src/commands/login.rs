@@ -10,7 +10,7 @@ use towline_shared::secret::Secret;
 use super::provider_options::text_of;
 use super::{Context, Exit, Failure};
 use crate::dial::RelayAddress;
-use crate::relay_api::RelayApi;
+use crate::relay_api::{RelayApi, shown};
 use crate::screen::{escape, paint};
 use crate::settings::{Profile, SecretSource, parse_relay};
 
@@ -50,7 +50,7 @@ pub async fn login(arguments: Login, context: &mut Context) -> anyhow::Result<Ex
         .await?;
     let name = context.settings.profile.clone();
     let profile = Profile {
-        relay: Some(relay.url.as_str().trim_end_matches('/').to_owned()),
+        relay: Some(shown(&relay.url)),
         token: Some(text_of(&token)?),
         ca_file: relay.ca_file.map(absolute),
     };
@@ -64,7 +64,7 @@ pub async fn login(arguments: Login, context: &mut Context) -> anyhow::Result<Ex
             "stored in profile `{name}`: `{}` with {} at {}",
             escape::line(&who.token),
             escape::line(&who.scopes.join(", ")),
-            relay.url
+            shown(&relay.url)
         ));
     }
     Ok(Exit::Done)

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use clap::Args;
 use towline_shared::api::{Ack, CreateEndpoint, NewSecret, OnFailure};
@@ -177,28 +178,38 @@ pub(super) fn text_of(secret: &Secret) -> Result<String, Failure> {
 ///
 /// # Errors
 /// When there is none; the hint has the nearest names.
-pub(super) fn check_provider(slug: &str) -> Result<std::sync::Arc<Provider>, Failure> {
+pub(super) fn check_provider(slug: &str) -> Result<Arc<Provider>, Failure> {
     Provider::builtin(slug).ok_or_else(|| {
-        let all: Vec<_> = Provider::builtin_slugs().collect();
-        Failure::invalid(format!("there is no provider `{slug}`")).hint(nearest(slug, &all))
+        Failure::invalid(format!("there is no provider `{slug}`"))
+            .hint(nearest(slug, Provider::builtin_slugs()))
     })
 }
 
-fn nearest(slug: &str, all: &[&str]) -> String {
-    let start = slug.get(..3).unwrap_or(slug);
+fn nearest<'a>(slug: &str, all: impl Iterator<Item = &'a str>) -> String {
     let alike: Vec<_> = all
-        .iter()
-        .filter(|name| name.starts_with(start) || name.contains(slug))
+        .filter(|name| name.contains(slug) || differences(name, slug) <= 2)
         .take(5)
-        .copied()
         .collect();
-    if !alike.is_empty() {
-        return format!("did you mean {}?", alike.join(", "));
+    if alike.is_empty() {
+        return "`towline providers` lists them; describe your own in a scheme file and name it with `--scheme FILE`"
+            .to_owned();
     }
-    format!(
-        "known are {}; describe your own in a scheme file and name it with `--scheme FILE`",
-        all.join(", ")
-    )
+    format!("did you mean {}?", alike.join(" or "))
+}
+
+/// How many letters must be changed, added or left out to make one text of the other.
+fn differences(one: &str, other: &str) -> usize {
+    let mut row: Vec<usize> = (0..=other.len()).collect();
+    for (i, letter) in one.bytes().enumerate() {
+        let mut before = row[0];
+        row[0] = i + 1;
+        for (j, other_letter) in other.bytes().enumerate() {
+            let changed = before + usize::from(letter != other_letter);
+            before = row[j + 1];
+            row[j + 1] = changed.min(row[j] + 1).min(before + 1);
+        }
+    }
+    row[other.len()]
 }
 
 #[cfg(test)]
@@ -233,10 +244,23 @@ mod tests {
 
     #[test]
     fn an_unknown_provider_is_answered_with_its_neighbours() {
-        assert_eq!(
-            nearest("gitbub", &["github", "gitlab", "slack"]),
-            "did you mean github, gitlab?"
-        );
-        assert!(nearest("zzz", &["github", "slack"]).contains("github, slack"));
+        let all = || ["github", "gitlab", "slack"].into_iter();
+
+        assert_eq!(nearest("gihtub", all()), "did you mean github?");
+        assert_eq!(nearest("git", all()), "did you mean github or gitlab?");
+        assert!(nearest("zzzzzz", all()).contains("`towline providers`"));
+    }
+
+    #[test]
+    fn differences_count_letters() {
+        for (one, other, number) in [
+            ("", "", 0),
+            ("abc", "abc", 0),
+            ("abc", "abd", 1),
+            ("abc", "", 3),
+            ("ab", "b", 1),
+        ] {
+            assert_eq!(differences(one, other), number, "{one} {other}");
+        }
     }
 }

@@ -88,7 +88,7 @@ impl Exchange {
         let stream = dial(&self.relay)
             .await
             .map_err(|source| ApiError::Unreachable {
-                url: self.relay.url.to_string(),
+                url: shown(&self.relay.url),
                 source,
             })?;
         let (mut sender, connection) = http1::handshake(TokioIo::new(stream))
@@ -143,9 +143,14 @@ impl Exchange {
 
 fn broken(url: &Url, detail: &dyn std::fmt::Display) -> ApiError {
     ApiError::Broken {
-        url: url.to_string(),
+        url: shown(url),
         detail: detail.to_string(),
     }
+}
+
+/// A relay's address in words, without the final `/`.
+pub fn shown(url: &Url) -> String {
+    url.as_str().trim_end_matches('/').to_owned()
 }
 
 fn authority(url: &Url) -> String {
@@ -225,7 +230,7 @@ impl Download {
     }
 
     async fn problem(self, status: u16) -> ApiError {
-        let url = self.url.to_string();
+        let url = shown(&self.url);
         let is_problem = self.is_problem;
         let body = match self.whole(MOST_PROBLEM_BYTES).await {
             Ok(body) => body,

@@ -121,10 +121,10 @@ impl ListenLines {
 
     fn waiting(&self, id: EventId, why: &str, retry_in: Duration) -> Shown {
         notice(format!(
-            "{} {id} waits for {} ({}); first try again in {}",
+            "{} {}; {id} waits and is tried again until {} answers, first in {}",
             paint::odd("waiting:"),
-            escape::line(&self.session.target),
             escape::line(why),
+            escape::line(&self.session.target),
             quantity::duration(retry_in)
         ))
     }
@@ -220,9 +220,8 @@ fn backlog(welcome: &Welcome) -> String {
     match welcome.earlier {
         0 => waiting,
         earlier => format!(
-            "{waiting}; {} before the start ({} and --since beginning deliver them)",
-            quantity::count(earlier, "earlier event"),
-            "another --as NAME"
+            "{waiting}; {} before the start: `--as NEWNAME --since beginning` delivers them",
+            quantity::count(earlier, "earlier event")
         ),
     }
 }

@@ -10,7 +10,7 @@ use towline_shared::time::Timestamp;
 use super::super::{Context, Exit, Report, wall_clock};
 use super::Finding;
 use crate::dial::{RelayAddress, dial};
-use crate::relay_api::{ApiError, RelayApi};
+use crate::relay_api::{ApiError, RelayApi, shown};
 use crate::target::Target;
 
 /// How long a name or a connection may take.
@@ -66,7 +66,7 @@ pub(super) async fn relay(context: &Context) -> Vec<Finding> {
     let address = &chosen.value;
     let mut findings = vec![Finding::ok(
         "relay",
-        format!("{} from {}", address.url, chosen.from),
+        format!("{} from {}", shown(&address.url), chosen.from),
     )];
     let name = name(address).await;
     let is_found = name.is_ok;

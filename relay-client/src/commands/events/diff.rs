@@ -105,10 +105,7 @@ fn choose(request: &CapturedRequest, number: Option<usize>) -> Result<&AttemptVi
             .iter()
             .rev()
             .find(|attempt| !attempt.sent_head_base64.is_empty());
-        return latest.ok_or_else(|| {
-            missing(format!("{id} was not delivered yet"))
-                .hint("deliver it with `towline listen`, or with `towline replay --to URL`")
-        });
+        return latest.ok_or_else(|| not_delivered(request));
     };
     let attempt = number.checked_sub(1).and_then(|index| attempts.get(index));
     let attempt = attempt.ok_or_else(|| {
@@ -123,6 +120,22 @@ fn choose(request: &CapturedRequest, number: Option<usize>) -> Result<&AttemptVi
         )));
     }
     Ok(attempt)
+}
+
+fn not_delivered(request: &CapturedRequest) -> Failure {
+    let info = &request.detail.summary.info;
+    let (state, hint) = if info.is_deliverable {
+        (
+            "was not delivered yet",
+            "deliver it with `towline listen`, or with `towline replay --to URL`",
+        )
+    } else {
+        (
+            "was turned away and is not delivered",
+            "`towline replay --to URL` delivers it all the same",
+        )
+    };
+    Failure::new(Exit::NotFound, format!("{} {state}", info.id)).hint(hint)
 }
 
 impl<'a> BodyResult<'a> {

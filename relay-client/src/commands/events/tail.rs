@@ -1,7 +1,7 @@
 //! `towline events tail`: events as they arrive, whoever consumes them. Comes back by itself after a break and
 //! fills the hole from the list.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use clap::Args;
 use towline_shared::api::EventSummary;
@@ -9,9 +9,9 @@ use towline_shared::backoff::Backoff;
 use towline_shared::id::{EndpointName, EventId};
 
 use super::super::{Context, Exit};
-use crate::relay_api::{ApiError, EventQuery, RelayApi, TailItem};
+use crate::relay_api::{ApiError, EventQuery, RelayApi, Tail, TailItem};
 use crate::screen::event_lines::{self, Arrival, Layout};
-use crate::screen::{paint, quantity};
+use crate::screen::paint;
 
 /// More missed events than this are told as a number.
 const MOST_MISSED: u32 = 1000;
@@ -44,53 +44,87 @@ async fn follow(
     context: &Context,
 ) -> anyhow::Result<Exit> {
     let mut backoff = Backoff::reconnect();
+    let mut link = Link::New;
     let mut last = None;
-    let mut was_connected = false;
     loop {
         let error = match api.tail(endpoint, last).await {
-            Ok(mut tail) => {
+            Ok(tail) => {
                 backoff.succeeded(Instant::now());
-                if !was_connected && !context.global.json {
-                    context
-                        .screen
-                        .notice(&paint::quiet("waiting for events; ^C ends"));
-                }
-                was_connected = true;
-                let missed = missed(api, endpoint, last).await?;
-                for event in missed.into_iter().rev() {
-                    show(&event, &mut last, context)?;
-                }
-                loop {
-                    match tail.next().await {
-                        Ok(Some(TailItem::Event(event))) => show(&event, &mut last, context)?,
-                        Ok(Some(TailItem::Other(_))) => {}
-                        Ok(None) => break None,
-                        Err(error) => break Some(error),
-                    }
-                }
+                link.connected(context);
+                show_all(tail, api, endpoint, &mut last, context).await?
             }
             Err(error) => Some(error),
         };
         // A relay that was never there is an error; one that went away comes back.
         match error {
-            Some(error) if !was_connected || !error.may_pass() => return Err(error.into()),
-            error => wait(error, &mut backoff, context).await,
+            Some(error) if link == Link::New || !error.may_pass() => return Err(error.into()),
+            error => link.lost(error.as_ref(), context),
+        }
+        tokio::time::sleep(backoff.next_wait(Instant::now(), random())).await;
+    }
+}
+
+/// Shows what was missed and what comes, until the stream ends; how it broke, if it did.
+async fn show_all(
+    mut tail: Tail,
+    api: &RelayApi,
+    endpoint: Option<&EndpointName>,
+    last: &mut Option<EventId>,
+    context: &Context,
+) -> anyhow::Result<Option<ApiError>> {
+    let missed = match missed(api, endpoint, *last).await {
+        Ok(missed) => missed,
+        Err(error) => return Ok(Some(error)),
+    };
+    for event in missed.into_iter().rev() {
+        show(&event, last, context)?;
+    }
+    loop {
+        match tail.next().await {
+            Ok(Some(TailItem::Event(event))) => show(&event, last, context)?,
+            Ok(Some(TailItem::Other(_))) => {}
+            Ok(None) => return Ok(None),
+            Err(error) => return Ok(Some(error)),
         }
     }
 }
 
-async fn wait(error: Option<ApiError>, backoff: &mut Backoff, context: &Context) {
-    let wait = backoff.next_wait(Instant::now(), random());
-    let why = error.map_or_else(
-        || "the relay ended the stream".to_owned(),
-        |error| error.to_string(),
-    );
-    context.screen.notice(&format!(
-        "{} {why}; trying again in {}",
-        paint::odd("reconnecting:"),
-        quantity::duration(wait)
-    ));
-    tokio::time::sleep(wait.max(Duration::from_millis(1))).await;
+/// How it stands with the relay; each change is told once.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Link {
+    New,
+    Connected,
+    Lost,
+}
+
+impl Link {
+    fn connected(&mut self, context: &Context) {
+        let text = match self {
+            Self::New => paint::quiet("waiting for events; ^C ends"),
+            Self::Connected => return,
+            Self::Lost => paint::good("connected again"),
+        };
+        *self = Self::Connected;
+        if !context.global.json {
+            context.screen.notice(&text);
+        }
+    }
+
+    fn lost(&mut self, error: Option<&ApiError>, context: &Context) {
+        if *self == Self::Lost {
+            return;
+        }
+        *self = Self::Lost;
+        let why = error.map_or_else(
+            || "the relay ended the stream".to_owned(),
+            ToString::to_string,
+        );
+        let text = format!(
+            "{} {why}; trying again until it is back",
+            paint::odd("reconnecting:")
+        );
+        context.screen.notice(&text);
+    }
 }
 
 /// What came since the last event that was shown, newest first.
