@@ -109,6 +109,8 @@ pub struct Summary {
     pub done: u64,
     /// Deliveries settled at 400 or above.
     pub failed: u64,
+    /// Deliveries parked after several calls without an answer.
+    pub parked: u64,
     /// Attempts that got no answer.
     pub unanswered: u64,
     /// Deliveries in hand that are made again next time.

@@ -14,7 +14,7 @@ pub struct Target {
     pub host: String,
     /// The port.
     pub port: u16,
-    /// The base path without a final `/`; empty for the root.
+    /// The base path as typed; empty for the root.
     pub base_path: String,
     /// A query that is put before the sender's.
     pub base_query: Option<String>,
@@ -113,7 +113,11 @@ fn parse(text: &str) -> Result<Target, String> {
         is_https: scheme == Some(true),
         host,
         port,
-        base_path: path.trim_end_matches('/').to_owned(),
+        base_path: if path == "/" {
+            String::new()
+        } else {
+            path.to_owned()
+        },
         base_query,
     })
 }
@@ -227,7 +231,7 @@ mod tests {
     fn a_path_and_a_query_are_kept_as_typed() {
         let target: Target = "localhost:3000/a%2Fb/../c/?x=1&y".parse().unwrap();
 
-        assert_eq!(target.base_path, "/a%2Fb/../c");
+        assert_eq!(target.base_path, "/a%2Fb/../c/");
         assert_eq!(target.base_query.as_deref(), Some("x=1&y"));
         assert_eq!(
             "3000?".parse::<Target>().unwrap().base_query.as_deref(),

@@ -44,7 +44,7 @@ pub struct Forwarded {
 /// How the delivered head differs from the sent one, besides what every hop must change.
 #[derive(Clone, Debug)]
 pub struct Rules<'a> {
-    /// Path of the target's base URL, without a final `/`; empty for the root.
+    /// Path of the target's base URL; empty for the root.
     pub base_path: &'a str,
     /// Query of the target's base URL, put before the sender's.
     pub base_query: Option<&'a str>,
@@ -91,6 +91,27 @@ pub struct EndpointTarget<'a> {
     pub query: Option<&'a [u8]>,
     /// Whether the target was in absolute form.
     pub is_absolute_form: bool,
+}
+
+impl EndpointTarget<'_> {
+    /// The request target at a base URL: its path, then the suffix, then both queries. A final `/` of the
+    /// base stands when there is no suffix, and is not doubled when there is one.
+    pub fn joined(&self, base_path: &str, base_query: Option<&str>) -> Vec<u8> {
+        let base = match self.suffix {
+            [] => base_path,
+            _ => base_path.strip_suffix('/').unwrap_or(base_path),
+        };
+        let mut joined = [base.as_bytes(), self.suffix].concat();
+        if joined.is_empty() {
+            joined.push(b'/');
+        }
+        let queries = [base_query.map(str::as_bytes), self.query];
+        for (index, query) in queries.into_iter().flatten().enumerate() {
+            joined.push(if index == 0 { b'?' } else { b'&' });
+            joined.extend_from_slice(query);
+        }
+        joined
+    }
 }
 
 /// Splits a request target (origin or absolute form, RFC 9112 §3.2) into key, suffix and query.
@@ -216,16 +237,8 @@ impl Delivered {
         self.raw.reserve(sent.as_bytes().len() + 128);
         self.raw.extend_from_slice(sent.method().as_bytes());
         self.raw.push(b' ');
-        self.raw.extend_from_slice(rules.base_path.as_bytes());
-        self.raw.extend_from_slice(target.suffix);
-        if rules.base_path.is_empty() && target.suffix.is_empty() {
-            self.raw.push(b'/');
-        }
-        let queries = [rules.base_query.map(str::as_bytes), target.query];
-        for (index, query) in queries.into_iter().flatten().enumerate() {
-            self.raw.push(if index == 0 { b'?' } else { b'&' });
-            self.raw.extend_from_slice(query);
-        }
+        let joined = target.joined(rules.base_path, rules.base_query);
+        self.raw.extend_from_slice(&joined);
         self.raw.extend_from_slice(b" HTTP/1.1\r\n");
         self.note(
             ChangeKind::Replaced,
@@ -476,6 +489,26 @@ mod tests {
             text(&forwarded),
             "GET /?a=1&b=2 HTTP/1.1\r\nHost: localhost:3000\r\n\r\n"
         );
+    }
+
+    #[test]
+    fn a_final_slash_of_the_base_stands_and_is_not_doubled() {
+        let rules = Rules {
+            base_path: "/webhooks/",
+            ..rules(0)
+        };
+        for (sent_target, delivered) in [
+            ("/in/KEY", "/webhooks/"),
+            ("/in/KEY/", "/webhooks/"),
+            ("/in/KEY/a//", "/webhooks/a//"),
+            ("/in/KEY?x", "/webhooks/?x"),
+        ] {
+            let head = sent(&format!("GET {sent_target} HTTP/1.1"), "Host: r\r\n");
+
+            let forwarded = forwarded(&head, &rules).unwrap();
+
+            assert_eq!(forwarded.head.target(), delivered.as_bytes());
+        }
     }
 
     #[test]

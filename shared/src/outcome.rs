@@ -105,6 +105,9 @@ pub enum Settled {
     Done,
     /// The app answered 400 or above.
     Failed,
+    /// The app had the request several times and did not answer; the person lets the rest go on
+    /// (`--park-after`).
+    Parked,
 }
 
 impl Settled {

@@ -44,6 +44,7 @@ pub fn options(relay: SocketAddr, token: &str, endpoint: &str, app: &str, state:
             target: app.parse().expect("the target is valid"),
             timeout: Duration::from_secs(5),
             retries: 0,
+            park_after: None,
             host: HostHeader::Preserve,
             add_headers: Vec::new(),
             mark: false,

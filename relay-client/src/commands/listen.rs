@@ -78,6 +78,10 @@ pub struct Arguments {
     /// How often an answer of 5xx, 408, 425 or 429 is tried again [default: 0]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=100), help_heading = "Delivery")]
     retry: Option<u32>,
+    /// Park an event after N calls that the app took and did not answer (timeout, reset), so that the rest
+    /// goes on; it stays kept, and `towline replay` delivers it again [default: call again until answered]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000), help_heading = "Delivery")]
+    park_after: Option<u32>,
     /// The Host field: preserve (the sender's), rewrite (the target's), or a value [default: preserve]
     #[arg(long, value_name = "HOW", value_parser = parse_host_header, help_heading = "Delivery")]
     host_header: Option<HostHeader>,

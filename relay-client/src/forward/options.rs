@@ -16,6 +16,9 @@ pub struct Delivery {
     pub timeout: Duration,
     /// How often an answer of 5xx, 408, 425 or 429 is tried again.
     pub retries: u32,
+    /// After how many calls without an answer a delivery is parked, 1 or more; `None` keeps calling. Calls
+    /// that nobody took, such as a refused connection, do not count.
+    pub park_after: Option<u32>,
     /// What becomes of the `Host` field.
     pub host: HostHeader,
     /// Fields to add.

@@ -24,6 +24,7 @@ fn options(target: &str, timeout: Duration) -> Delivery {
         target: target.parse().unwrap(),
         timeout,
         retries: 0,
+        park_after: None,
         host: HostHeader::Preserve,
         add_headers: Vec::new(),
         mark: false,

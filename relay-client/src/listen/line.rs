@@ -13,6 +13,7 @@ use towline_shared::outcome::Delivery;
 use towline_shared::wire::EventHeader;
 
 use super::gate::Gate;
+use super::tries::Patience;
 use super::work::Ended;
 use super::{News, Summary};
 use crate::body::Body;
@@ -52,7 +53,7 @@ pub(crate) struct Line {
 /// What all deliveries work with.
 pub(super) struct Shared {
     concurrency: usize,
-    pub(super) retries: u32,
+    pub(super) patience: Patience,
     pub(super) forwarder: Forwarder,
     pub(super) journal: Arc<Journal>,
     pub(super) news: mpsc::Sender<News>,
@@ -77,7 +78,7 @@ impl Line {
     /// A line whose journal is open. `stop` lets it end what the app has in hand, `abort` does not.
     pub(crate) fn new(
         concurrency: u32,
-        retries: u32,
+        patience: Patience,
         forwarder: Forwarder,
         journal: Arc<Journal>,
         news: mpsc::Sender<News>,
@@ -85,7 +86,7 @@ impl Line {
     ) -> Self {
         let shared = Shared {
             concurrency: concurrency as usize,
-            retries,
+            patience,
             forwarder,
             journal,
             news,

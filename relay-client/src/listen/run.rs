@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 use towline_shared::backoff::Backoff;
 use towline_shared::wire::{Goodbye, Hello, Reason};
 
+use super::tries::Patience;
 use super::work::random;
 use super::{Line, ListenError, News, Options, Summary};
 use crate::forward::Forwarder;
@@ -123,7 +124,7 @@ impl Run {
         let journal = Arc::new(journal);
         let line = Line::new(
             self.options.concurrency,
-            self.options.delivery.retries,
+            Patience::of(&self.options.delivery),
             forwarder,
             Arc::clone(&journal),
             self.news.clone(),

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use towline_shared::backoff::Backoff;
 use towline_shared::outcome::{Outcome, Phase, Settled};
 
-use crate::forward::Tried;
+use crate::forward::{Delivery, Tried};
 
 /// How often a call that ends like an earlier one is recorded: an app that is down over night must not
 /// leave thousands of attempts.
@@ -23,10 +23,29 @@ pub(super) enum Next {
     Again { wait: Duration, why: String },
 }
 
+/// How long a delivery is tried.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Patience {
+    retries: u32,
+    park_after: Option<u32>,
+}
+
+impl Patience {
+    /// As the person asked for it.
+    pub(super) const fn of(delivery: &Delivery) -> Self {
+        Self {
+            retries: delivery.retries,
+            park_after: delivery.park_after,
+        }
+    }
+}
+
 /// The calls of one delivery so far.
 #[derive(Debug)]
 pub(super) struct Tries {
     retries_left: u32,
+    /// How many more calls may go without an answer.
+    unanswered_left: Option<u32>,
     backoff: Backoff,
     recorded: Vec<(Kind, Instant)>,
 }
@@ -41,9 +60,10 @@ enum Kind {
 }
 
 impl Tries {
-    pub(super) const fn new(retries: u32) -> Self {
+    pub(super) const fn new(patience: Patience) -> Self {
         Self {
-            retries_left: retries,
+            retries_left: patience.retries,
+            unanswered_left: patience.park_after,
             backoff: Backoff::target(),
             recorded: Vec::new(),
         }
@@ -72,9 +92,9 @@ impl Tries {
             } => Next::WaitForApp {
                 why: "the app does not accept the connection in time".into(),
             },
-            Outcome::TimedOut { phase } => self.again(now, random, timed_out(*phase)),
-            Outcome::Reset { detail } => self.again(now, random, detail.clone()),
-            Outcome::CutOff => self.again(now, random, "the attempt was cut off".into()),
+            Outcome::TimedOut { phase } => self.unanswered(now, random, timed_out(*phase)),
+            Outcome::Reset { detail } => self.unanswered(now, random, detail.clone()),
+            Outcome::CutOff => self.unanswered(now, random, "the attempt was cut off".into()),
         }
     }
 
@@ -104,7 +124,14 @@ impl Tries {
         }
     }
 
-    fn again(&mut self, now: Instant, random: fn() -> f64, why: String) -> Next {
+    /// The app had the request and did not answer: call again, or park the delivery (DESIGN.md §8).
+    fn unanswered(&mut self, now: Instant, random: fn() -> f64, why: String) -> Next {
+        if let Some(left) = &mut self.unanswered_left {
+            *left = left.saturating_sub(1);
+            if *left == 0 {
+                return Next::Settle(Settled::Parked);
+            }
+        }
         Next::Again {
             wait: self.backoff.next_wait(now, random()),
             why,
@@ -184,6 +211,34 @@ mod tests {
         }
     }
 
+    fn retries(retries: u32) -> Patience {
+        Patience {
+            retries,
+            park_after: None,
+        }
+    }
+
+    #[test]
+    fn a_delivery_is_parked_after_as_many_unanswered_calls_as_asked_for() {
+        let mut tries = Tries::new(Patience {
+            retries: 0,
+            park_after: Some(2),
+        });
+
+        assert!(matches!(
+            next(&mut tries, &tried(reset())),
+            Next::Again { .. }
+        ));
+        assert!(matches!(
+            next(&mut tries, &tried(refused())),
+            Next::WaitForApp { .. }
+        ));
+        assert_eq!(
+            next(&mut tries, &tried(reset())),
+            Next::Settle(Settled::Parked)
+        );
+    }
+
     fn next(tries: &mut Tries, tried: &Tried) -> Next {
         tries.next(tried, Instant::now(), || 1.0)
     }
@@ -197,7 +252,7 @@ mod tests {
             (503, Settled::Failed),
         ] {
             assert_eq!(
-                next(&mut Tries::new(0), &answered(status)),
+                next(&mut Tries::new(retries(0)), &answered(status)),
                 Next::Settle(settled),
                 "{status}"
             );
@@ -207,7 +262,7 @@ mod tests {
     #[test]
     fn answers_that_say_not_now_are_tried_again_as_often_as_asked_for() {
         for status in [408, 425, 429, 500, 599] {
-            let mut tries = Tries::new(2);
+            let mut tries = Tries::new(retries(2));
 
             assert!(
                 matches!(next(&mut tries, &answered(status)), Next::Again { .. }),
@@ -224,7 +279,7 @@ mod tests {
             );
         }
         assert_eq!(
-            next(&mut Tries::new(2), &answered(404)),
+            next(&mut Tries::new(retries(2)), &answered(404)),
             Next::Settle(Settled::Failed)
         );
     }
@@ -234,7 +289,7 @@ mod tests {
         let mut asking = answered(503);
         asking.retry_after = Some(Duration::from_secs(7));
 
-        let Next::Again { wait, .. } = next(&mut Tries::new(1), &asking) else {
+        let Next::Again { wait, .. } = next(&mut Tries::new(retries(1)), &asking) else {
             panic!("settled");
         };
 
@@ -243,7 +298,7 @@ mod tests {
 
     #[test]
     fn no_answer_never_settles() {
-        let mut tries = Tries::new(0);
+        let mut tries = Tries::new(retries(0));
 
         assert!(matches!(
             next(&mut tries, &tried(refused())),
@@ -277,14 +332,14 @@ mod tests {
         hopeless.is_hopeless = true;
 
         assert_eq!(
-            next(&mut Tries::new(9), &hopeless),
+            next(&mut Tries::new(retries(9)), &hopeless),
             Next::Settle(Settled::Failed)
         );
     }
 
     #[test]
     fn the_first_of_each_kind_is_recorded_and_then_one_a_minute() {
-        let mut tries = Tries::new(0);
+        let mut tries = Tries::new(retries(0));
         let start = Instant::now();
         let minute = RECORD_EVERY;
         let almost = RECORD_EVERY.checked_sub(Duration::from_millis(1)).unwrap();
@@ -301,7 +356,7 @@ mod tests {
 
     #[test]
     fn every_answer_is_recorded() {
-        let mut tries = Tries::new(5);
+        let mut tries = Tries::new(retries(5));
 
         for _ in 0..3 {
             assert!(tries.is_worth_a_record(&answered(503).outcome, Instant::now()));

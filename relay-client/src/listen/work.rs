@@ -34,7 +34,7 @@ impl Shared {
         let number = header.attempts.max(recollection.last_number) + 1;
         let mut work = Work {
             shared: self,
-            tries: Tries::new(self.retries),
+            tries: Tries::new(self.patience),
             number,
             told: None,
             info: Box::new(header.event),
@@ -160,6 +160,7 @@ impl Work<'_> {
             match settled {
                 Settled::Done => state.summary.done += 1,
                 Settled::Failed => state.summary.failed += 1,
+                Settled::Parked => state.summary.parked += 1,
             }
         }
         let hint = tried.hint.clone();

@@ -67,6 +67,7 @@ enum Kind<'a> {
     Summary {
         done: u64,
         failed: u64,
+        parked: u64,
         unanswered: u64,
         left: u64,
     },
@@ -136,6 +137,7 @@ impl<'a> Line<'a> {
         Self::new(Kind::Summary {
             done: summary.done,
             failed: summary.failed,
+            parked: summary.parked,
             unanswered: summary.unanswered,
             left: summary.left,
         })

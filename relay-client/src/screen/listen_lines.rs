@@ -173,8 +173,8 @@ impl ListenLines {
 /// The last lines of a run.
 pub fn summary(summary: &Summary) -> Vec<String> {
     let mut lines = vec![format!(
-        "delivered {}, failed {}, unanswered attempts {}",
-        summary.done, summary.failed, summary.unanswered
+        "delivered {}, failed {}, parked {}, unanswered attempts {}",
+        summary.done, summary.failed, summary.parked, summary.unanswered
     )];
     if summary.left > 0 {
         lines.push(format!(
@@ -336,6 +336,7 @@ mod tests {
         let all = Summary {
             done: 3,
             failed: 1,
+            parked: 0,
             unanswered: 2,
             left: 1,
         };

@@ -36,6 +36,8 @@ pub struct ProjectFile {
     pub timeout: Option<String>,
     /// How often certain answers are tried again.
     pub retry: Option<u32>,
+    /// After how many calls without an answer a delivery is parked.
+    pub park_after: Option<u32>,
     /// `preserve`, `rewrite` or a value.
     pub host_header: Option<String>,
 }

@@ -95,6 +95,7 @@ impl Stage {
                 target: self.target()?,
                 timeout: STEP_TIME,
                 retries: 0,
+                park_after: None,
                 host: HostHeader::Preserve,
                 add_headers: Vec::new(),
                 mark: false,

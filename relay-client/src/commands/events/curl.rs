@@ -66,18 +66,10 @@ enum RequestBody {
 /// The target's URL with the sender's suffix and query behind it.
 fn url(head: &Head, target: &Target) -> Vec<u8> {
     let scheme = if target.is_https { "https" } else { "http" };
-    let mut url = format!("{scheme}://{}{}", target.authority(), target.base_path).into_bytes();
-    let parts = endpoint_target(head.target());
-    let suffix = parts.map_or(&b""[..], |parts| parts.suffix);
-    url.extend_from_slice(suffix);
-    if target.base_path.is_empty() && suffix.is_empty() {
-        url.push(b'/');
-    }
-    let base_query = target.base_query.as_deref().map(str::as_bytes);
-    let queries = [base_query, parts.and_then(|parts| parts.query)];
-    for (index, query) in queries.into_iter().flatten().enumerate() {
-        url.push(if index == 0 { b'?' } else { b'&' });
-        url.extend_from_slice(query);
+    let mut url = format!("{scheme}://{}", target.authority()).into_bytes();
+    if let Some(parts) = endpoint_target(head.target()) {
+        let joined = parts.joined(&target.base_path, target.base_query.as_deref());
+        url.extend_from_slice(&joined);
     }
     url
 }

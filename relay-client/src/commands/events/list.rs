@@ -145,6 +145,7 @@ fn of_attempt(attempt: &Attempt) -> (String, Tone) {
     match (&attempt.outcome, attempt.settled) {
         (Outcome::Answered { status, .. }, Some(Settled::Done)) => (status.to_string(), Tone::Good),
         (Outcome::Answered { status, .. }, _) => (status.to_string(), Tone::Bad),
+        (_, Some(Settled::Parked)) => ("parked".to_owned(), Tone::Bad),
         (Outcome::Refused { .. }, _) => ("refused".to_owned(), Tone::Odd),
         (Outcome::TimedOut { .. }, _) => ("timed out".to_owned(), Tone::Odd),
         (Outcome::Reset { .. }, _) => ("reset".to_owned(), Tone::Odd),

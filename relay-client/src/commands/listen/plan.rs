@@ -111,6 +111,7 @@ fn delivery(arguments: &Arguments, context: &Context) -> anyhow::Result<Delivery
         target: target(arguments, context)?,
         timeout,
         retries: arguments.retry.or(project.retry).unwrap_or(0),
+        park_after: arguments.park_after.or(project.park_after),
         host,
         add_headers: arguments.add_header.clone(),
         mark: arguments.mark,

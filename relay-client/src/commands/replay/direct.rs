@@ -39,6 +39,7 @@ pub(super) async fn replay(
         target,
         timeout: options.timeout,
         retries: 0,
+        park_after: None,
         host: options.host_header,
         add_headers: options.add_header,
         mark: options.mark,

@@ -109,6 +109,7 @@ pub(super) fn options(relay: &Relay, target: &str, state: &Path) -> Options {
             target: target.parse().unwrap(),
             timeout: PATIENCE,
             retries: 0,
+            park_after: None,
             host: HostHeader::Preserve,
             add_headers: Vec::new(),
             mark: false,
