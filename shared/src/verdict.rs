@@ -10,7 +10,7 @@ use crate::id::SecretName;
 pub enum Verdict {
     /// A signature over the whole body matched.
     Verified(Match),
-    /// A credential matched, but the scheme does not cover the whole body (schemes.md, rule 7).
+    /// A credential matched, but the scheme does not cover the whole body.
     Authenticated(Match),
     /// The check failed; nothing about the request may be trusted.
     Failed(Failure),
@@ -56,13 +56,10 @@ pub struct Finding {
     pub hint: String,
 }
 
-/// The causes of a failed check (schemes.md §2).
+/// The causes of a failed check (schemes/LANGUAGE.md).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-#[expect(
-    missing_docs,
-    reason = "the names are the stable codes of schemes.md §2"
-)]
+#[expect(missing_docs, reason = "the names are the stable codes themselves")]
 pub enum Cause {
     MissingSignature,
     MalformedSignature,

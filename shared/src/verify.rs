@@ -50,7 +50,7 @@ use template::Template;
 pub struct Request<'a> {
     /// Its head as received.
     pub head: &'a Head,
-    /// The public URL as the provider knows it, suffix and raw query included (schemes.md, rule 8).
+    /// The public URL as the provider knows it, suffix and raw query included.
     pub url: &'a str,
     /// Its body.
     pub body: Body<'a>,
@@ -132,7 +132,7 @@ pub enum WantedKey {
     Id(String),
 }
 
-/// The relay's own answer to a provider's challenge (schemes.md §5).
+/// The relay's own answer to a provider's challenge.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HandshakeReply {
     /// Status code.
@@ -178,7 +178,7 @@ pub enum SignError {
 }
 
 impl Provider {
-    /// Reads a scheme file (schemes.md §3) whose one table is named `slug`.
+    /// Reads a scheme file (schemes/LANGUAGE.md) whose one table is named `slug`.
     ///
     /// # Errors
     /// Names line and key of the first mistake.

@@ -63,7 +63,7 @@ impl Provider {
             .filter(move |scheme| variant.is_none() || scheme.id.as_deref() == variant)
     }
 
-    /// The first scheme whose signature is present decides (schemes.md §2, rule 5). One that is there but
+    /// The first scheme whose signature is present decides (LANGUAGE.md, rule 5). One that is there but
     /// unreadable leaves the word only to schemes that read the same place.
     pub(super) fn match_scheme<'p>(
         &'p self,

@@ -65,7 +65,7 @@ impl<'r> Delivery<'r> {
         found.into_iter().map(|(_, value)| value).collect()
     }
 
-    /// The value of a header that must be there once (schemes.md §2, rule 3).
+    /// The value of a header that must be there once (LANGUAGE.md, rule 3).
     pub(super) fn header(&self, name: &str) -> Result<&'r [u8], Trouble> {
         match self.header_values(name).as_slice() {
             [] | [[]] => Err(Trouble::Absent(Source::Header(name.to_owned()))),

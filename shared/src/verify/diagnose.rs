@@ -1,4 +1,4 @@
-//! Explains a failed check, most likely reason first (DESIGN.md §10). Looks only at what the endpoint's own
+//! Explains a failed check, most likely reason first. Looks only at what the endpoint's own
 //! settings hold, with a bounded number of MACs, and never tells a secret or an expected signature.
 
 mod form;

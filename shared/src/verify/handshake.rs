@@ -1,4 +1,4 @@
-//! Answers a provider's challenges (schemes.md §5). Guards keep the relay from signing texts of a stranger's choice.
+//! Answers a provider's challenges. Guards keep the relay from signing texts of a stranger's choice.
 
 use super::condition::Condition;
 use super::delivery::Delivery;

@@ -1,4 +1,4 @@
-//! Compiles a scheme file (schemes.md §3) into a provider. Whatever the language does not know is refused.
+//! Compiles a scheme file (schemes/LANGUAGE.md) into a provider. Whatever the language does not know is refused.
 
 mod challenges;
 mod method;

@@ -1,4 +1,4 @@
-//! Builders of signed text that no template can express (schemes.md §4), by their names in the scheme language.
+//! Builders of signed text that no template can express, by their names in the scheme language.
 
 mod atlassian;
 mod contentful;

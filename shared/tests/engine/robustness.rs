@@ -60,6 +60,7 @@ proptest! {
         let files: Vec<_> = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/schemes"))
             .unwrap()
             .map(|entry| entry.unwrap().path())
+            .filter(|path| path.extension().is_some_and(|extension| extension == "toml"))
             .collect();
         let path = index.get(&files);
         let slug = path.file_stem().unwrap().to_str().unwrap();

@@ -1,4 +1,4 @@
-//! The rules common to all schemes (schemes.md §2), on small schemes of our own.
+//! The rules common to all schemes (schemes/LANGUAGE.md), on small schemes of our own.
 
 use std::collections::BTreeMap;
 
@@ -13,6 +13,27 @@ use towline_shared::verify::{
 };
 
 const PEM: &str = "-----BEGIN PUBLIC KEY-----\nAQID\n-----END PUBLIC KEY-----";
+
+#[test]
+fn the_examples_of_the_language_compile() {
+    let text = include_str!("../../schemes/LANGUAGE.md");
+    let blocks: Vec<&str> = text
+        .split("```toml\n")
+        .skip(1)
+        .map(|rest| rest.split("```").next().unwrap())
+        .collect();
+    let [provider, challenge] = blocks.as_slice() else {
+        panic!("LANGUAGE.md has two examples");
+    };
+    let without_base: Vec<_> = provider
+        .lines()
+        .filter(|line| !line.starts_with("extends"))
+        .collect();
+
+    let whole = format!("{}\n{challenge}", without_base.join("\n"));
+
+    Provider::parse("example", &whole).unwrap();
+}
 
 #[test]
 fn an_empty_secret_signs_and_verifies_nothing() {
