@@ -14,6 +14,7 @@ use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 use towline_shared::wire::Goodbye;
 
 use super::clock::ClockWatch;
@@ -63,7 +64,8 @@ impl Session<'_> {
     pub(crate) async fn run(self, link: Link, close: &CancellationToken) -> Ended {
         let (sink, stream) = link.socket.split();
         let (outgoing, incoming) = Outgoing::channel();
-        let mut writing = tokio::spawn(told::write(sink, incoming, Arc::clone(self.journal)));
+        let write = told::write(sink, incoming, Arc::clone(self.journal));
+        let mut writing = AbortOnDropHandle::new(tokio::spawn(write));
         let (streams, whole) = Streams::new(self.folder, self.window as usize, outgoing.clone());
         let heard = Heard {
             line: self.line,
@@ -71,20 +73,31 @@ impl Session<'_> {
             news: self.news,
             streams,
         };
+        let mut reading = Box::pin(read(stream, heard, whole));
         let ended = tokio::select! {
             biased;
             () = close.cancelled() => Ended::Closed,
-            written = &mut writing => return written.unwrap_or_else(|error| Ended::Lost(error.to_string())),
-            ended = read(stream, heard, whole) => ended,
+            ended = &mut reading => ended,
+            written = &mut writing => {
+                let written = written.unwrap_or_else(|error| Ended::Lost(error.to_string()));
+                return last_words(reading).await.unwrap_or(written);
+            }
         };
         if let Some(close) = close_message(&ended) {
             let _ = outgoing.push(close);
         }
-        drop(outgoing);
-        if time::timeout(CLOSING_TIMEOUT, &mut writing).await.is_err() {
-            writing.abort();
-        }
+        drop((outgoing, reading));
+        let _ = time::timeout(CLOSING_TIMEOUT, &mut writing).await;
         ended
+    }
+}
+
+/// What the relay said before it went: when it takes nothing any more, a goodbye may still wait to be read,
+/// and it decides whether coming back helps.
+async fn last_words(reading: impl Future<Output = Ended>) -> Option<Ended> {
+    match time::timeout(CLOSING_TIMEOUT, reading).await {
+        Ok(Ended::Goodbye(goodbye)) => Some(Ended::Goodbye(goodbye)),
+        _ => None,
     }
 }
 
@@ -179,5 +192,20 @@ mod tests {
 
         assert_eq!(close.code, CloseCode::Protocol);
         assert_eq!(close.reason.as_str(), &reason[..122]);
+    }
+
+    #[tokio::test]
+    async fn a_goodbye_that_waits_to_be_read_counts_more_than_a_failed_write() {
+        let goodbye = Goodbye {
+            reason: towline_shared::wire::Reason::TakenOver,
+            detail: "test".into(),
+            reconnect_after_millis: None,
+        };
+
+        let told = last_words(std::future::ready(Ended::Goodbye(goodbye.clone()))).await;
+        let not_told = last_words(std::future::ready(Ended::Lost("reset".into()))).await;
+
+        assert_eq!(told, Some(Ended::Goodbye(goodbye)));
+        assert_eq!(not_told, None);
     }
 }
