@@ -116,7 +116,14 @@ fn invalid(field: &'static str, problem: String) -> EndpointError {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
+    use towline_shared::api::{Ack, OnFailure};
+    use towline_shared::id::EndpointKey;
+    use towline_shared::time::Timestamp;
+
     use super::*;
+    use crate::store::EndpointId;
 
     #[test]
     fn without_a_provider_requests_go_unchecked() {
@@ -132,5 +139,45 @@ mod tests {
 
         assert!(scheme.to_string().starts_with("`own_scheme`:"), "{scheme}");
         assert!(variant.to_string().starts_with("`variant`:"), "{variant}");
+    }
+
+    #[test]
+    fn an_endpoint_whose_kept_provider_is_unknown_is_broken_and_not_unchecked() {
+        let mut endpoint = kept();
+        endpoint.provider = Some("a-later-provider".to_owned());
+
+        let Check::Broken(why) = Check::of_kept(&endpoint) else {
+            panic!("expected a broken check");
+        };
+
+        assert!(why.contains("`a-later-provider`"), "{why}");
+    }
+
+    #[test]
+    fn a_variant_must_be_one_of_the_providers() {
+        let known = Provider::builtin("extole").unwrap();
+        let variant = known.variants()[0];
+        assert!(Check::compile(Some("extole"), None, Some(variant)).is_ok());
+
+        let error = Check::compile(Some("extole"), None, Some("none")).unwrap_err();
+
+        assert!(error.to_string().contains(variant), "{error}");
+    }
+
+    fn kept() -> Endpoint {
+        Endpoint {
+            id: EndpointId(1),
+            name: "orders".parse().unwrap(),
+            key: EndpointKey::new([1; 20]),
+            provider: None,
+            own_scheme: None,
+            variant: None,
+            parameters: BTreeMap::new(),
+            ack: Ack::default(),
+            on_failure: OnFailure::default(),
+            max_body: 1,
+            created_at: Timestamp::default(),
+            secrets: Vec::new(),
+        }
     }
 }
