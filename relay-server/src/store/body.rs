@@ -148,27 +148,31 @@ impl BodyWriter {
     /// # Errors
     /// [`StoreError::Unwritable`]; the file is removed then.
     pub async fn finish(mut self) -> Result<BodyFile, StoreError> {
-        let path = self.temporary.path.with_extension("body");
-        // Made before the file has this name, so that it goes also when this is dropped half-way.
-        let unkept = Unkept {
-            path: path.clone(),
-            is_kept: AtomicBool::new(false),
-        };
-        let named = self.name_durably(&path).await;
-        named.map_err(|error| StoreError::writing(&self.folder, &error))?;
-        Ok(BodyFile {
-            path,
-            length: self.length,
-            unkept: Some(Arc::new(unkept)),
-        })
-    }
-
-    async fn name_durably(&mut self, path: &Path) -> std::io::Result<()> {
-        self.file.flush().await?;
-        self.file.sync_all().await?;
-        tokio::fs::rename(&self.temporary.path, path).await?;
         let folder = self.folder.clone();
-        tokio::task::spawn_blocking(move || sync_folder(&folder)).await?
+        let unwritable = |error: std::io::Error| StoreError::writing(&folder, &error);
+        self.file.flush().await.map_err(unwritable)?;
+        let file = self.file.into_std().await;
+        let (temporary, length, bodies) = (self.temporary, self.length, self.folder);
+        // One step from here to the guarded file, whether somebody still waits for it or not: dropped
+        // between the two names, the file would be left behind.
+        let named = tokio::task::spawn_blocking(move || -> std::io::Result<BodyFile> {
+            file.sync_all()?;
+            let path = temporary.path.with_extension("body");
+            std::fs::rename(&temporary.path, &path)?;
+            temporary.is_kept.store(true, Ordering::Release);
+            let unkept = Unkept {
+                path: path.clone(),
+                is_kept: AtomicBool::new(false),
+            };
+            sync_folder(&bodies)?;
+            Ok(BodyFile {
+                path,
+                length,
+                unkept: Some(Arc::new(unkept)),
+            })
+        });
+        let named = named.await.map_err(std::io::Error::other);
+        named.and_then(|result| result).map_err(unwritable)
     }
 }
 

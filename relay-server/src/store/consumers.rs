@@ -5,13 +5,14 @@ use std::str::FromStr;
 use bytes::Bytes;
 use rusqlite::{Connection, OptionalExtension, Row, named_params};
 use towline_shared::id::{ConsumerName, EventId, ReplayId, Seq};
+use towline_shared::outcome::Attempt;
 use towline_shared::time::Timestamp;
 use towline_shared::wire::{Report, Start};
 
 use super::error::Failure;
 use super::events::{self, Kept};
 use super::memory::{Counter, counter_at, trimmed};
-use super::place::Place;
+use super::place::{MAX_SEQ, Place};
 use super::progress::{MOST_AHEAD, Progress};
 use super::readers::StoreReadError;
 use super::writer::Writing;
@@ -38,10 +39,12 @@ const ATTEMPTS: &str = "SELECT made_by, facts, sent_head, reply_head, reply_body
 /// What the attempts of one answer may hold in memory; older ones are left out. One is always given.
 const MOST_ATTEMPT_BYTES: usize = 4 * 1024 * 1024;
 
+const ATTEMPTS_OF_LINE: &str = "SELECT facts FROM attempt
+    WHERE place = :place AND consumer = :consumer AND line = :line";
 const ADD_REPLAY: &str = "INSERT INTO replay (id, place, consumer, asked_at)
     VALUES (:id, :place, :consumer, :now)";
 const FIND_REPLAY: &str = "SELECT EXISTS (SELECT 1 FROM replay WHERE id = :id AND consumer = :consumer AND place = :place)";
-const COUNT_REPLAY: &str = "UPDATE replay SET attempts = attempts + 1,
+const COUNT_REPLAY: &str = "UPDATE replay SET attempts = attempts + :more,
     is_settled = max(is_settled, :is_settled) WHERE id = :id";
 const PENDING_REPLAYS: &str = "SELECT replay.id, event.id, replay.attempts
     FROM replay JOIN event ON event.place = replay.place
@@ -255,6 +258,9 @@ pub(super) fn record(
     let delivery = attempt.delivery;
     let place = Place::new(endpoint, delivery.seq);
     let seq = delivery.seq.0;
+    if seq > MAX_SEQ {
+        return Err(StoreError::missing("event", &attempt.event).into());
+    }
     if !remembered.progress.has_room_for(seq) {
         let scattered = format!("more than {MOST_AHEAD} outcomes of a consumer are scattered");
         return Err(StoreError::Failed(scattered).into());
@@ -278,17 +284,15 @@ pub(super) fn record(
         name: "",
         made_by: "",
     };
-    if !insert_attempt(connection, &line, report, now)? {
-        return Ok(());
-    }
-    let is_settled = attempt.settled.is_some();
-    writing.memory.change(connection, consumer, |progress| {
-        if is_settled {
-            progress.settle(seq, seq);
-        } else {
+    let is_inserted = keep_attempt(connection, &line, report, now)?;
+    // Settling twice changes nothing, and what a report settles is settled even when its attempt was kept before.
+    if attempt.settled.is_some() {
+        settle(writing, consumer, seq, seq)?;
+    } else if is_inserted {
+        writing.memory.change(connection, consumer, |progress| {
             progress.count_attempt(seq);
-        }
-    })?;
+        })?;
+    }
     Ok(())
 }
 
@@ -314,14 +318,14 @@ fn record_of_replay(
         name: &replay.to_string(),
         made_by: "",
     };
-    if insert_attempt(connection, &line, report, now)? {
-        connection
-            .prepare_cached(COUNT_REPLAY)?
-            .execute(named_params! {
-                ":is_settled": report.attempt.settled.is_some(),
-                ":id": replay.as_bytes(),
-            })?;
-    }
+    let is_inserted = keep_attempt(connection, &line, report, now)?;
+    connection
+        .prepare_cached(COUNT_REPLAY)?
+        .execute(named_params! {
+            ":more": is_inserted,
+            ":is_settled": report.attempt.settled.is_some(),
+            ":id": replay.as_bytes(),
+        })?;
     Ok(())
 }
 
@@ -343,7 +347,39 @@ struct Line<'a> {
     made_by: &'a str,
 }
 
-/// Writes an attempt's row; false when it stands there already.
+/// Keeps an attempt; false when it is on record. Another attempt of the same number, made by a client that
+/// did not know of this one, keeps its number, and this one gets the next free one.
+fn keep_attempt(
+    connection: &Connection,
+    line: &Line<'_>,
+    report: &Report,
+    now: Timestamp,
+) -> Result<bool, Failure> {
+    if insert_attempt(connection, line, report, now)? {
+        return Ok(true);
+    }
+    let mut query = connection.prepare_cached(ATTEMPTS_OF_LINE)?;
+    let kept = query.query_map(
+        named_params! { ":place": line.place, ":consumer": line.consumer.0, ":line": line.name },
+        |row| row.get::<_, String>(0),
+    )?;
+    let mut last_number = 0;
+    for facts in kept {
+        let kept: Attempt = serde_json::from_str(&facts?)
+            .map_err(|error| StoreError::Failed(format!("an attempt cannot be read: {error}")))?;
+        let is_the_same =
+            kept.started_at == report.attempt.started_at && kept.outcome == report.attempt.outcome;
+        if is_the_same {
+            return Ok(false);
+        }
+        last_number = kept.number.max(last_number);
+    }
+    let mut renumbered = report.clone();
+    renumbered.attempt.number = last_number.saturating_add(1);
+    Ok(insert_attempt(connection, line, &renumbered, now)?)
+}
+
+/// Writes an attempt's row; false when its line has one of the same number.
 fn insert_attempt(
     connection: &Connection,
     line: &Line<'_>,
@@ -385,7 +421,7 @@ pub(super) fn record_outside(
         name: &format!("{made_by} {}", report.attempt.started_at.as_millis()),
         made_by: made_by.as_str(),
     };
-    insert_attempt(connection, &line, report, now)?;
+    keep_attempt(connection, &line, report, now)?;
     Ok(())
 }
 

@@ -36,7 +36,8 @@ impl Progress {
 
     /// Whether an outcome of this place can be kept: always next to what is settled, else up to [`MOST_AHEAD`].
     pub(super) fn has_room_for(&self, seq: u64) -> bool {
-        let is_near = self.is_settled(seq.saturating_sub(1)) || self.is_settled(seq + 1);
+        let is_near =
+            self.is_settled(seq.saturating_sub(1)) || self.is_settled(seq.saturating_add(1));
         let Ahead { settled, attempts } = &self.ahead;
         let is_counted = attempts.len() < MOST_AHEAD || attempts.contains_key(&seq);
         is_near || (settled.len() < MOST_AHEAD && is_counted)

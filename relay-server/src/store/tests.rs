@@ -325,6 +325,45 @@ async fn outcomes_move_the_cursor_in_any_order_and_only_once() {
 }
 
 #[tokio::test]
+async fn an_attempt_of_a_taken_number_settles_all_the_same_and_gets_its_own() {
+    let folder = TempDir::new().unwrap();
+    let store = open(&folder);
+    let orders = endpoint(&store, "orders").await;
+    let events = append_many(&store, &orders, 1).await;
+    let laptop = consumer(&store, &orders, Start::Beginning).await;
+    store
+        .record(laptop.id, report(&events[0], 1, None))
+        .await
+        .unwrap();
+    let mut late = report(&events[0], 1, Some(Settled::Done));
+    late.attempt.started_at = time(1);
+
+    store.record(laptop.id, late.clone()).await.unwrap();
+    store.record(laptop.id, late).await.unwrap();
+
+    assert_eq!(consumer(&store, &orders, Start::Now).await.cursor, Seq(1));
+    let attempts = store.attempts(events[0].info.id).await.unwrap();
+    let numbers: Vec<_> = attempts.iter().map(|kept| kept.attempt.number).collect();
+    assert_eq!(numbers, [1, 2]);
+}
+
+#[tokio::test]
+async fn a_report_of_the_highest_number_harms_nothing() {
+    let folder = TempDir::new().unwrap();
+    let store = open(&folder);
+    let orders = endpoint(&store, "orders").await;
+    let events = append_many(&store, &orders, 1).await;
+    let laptop = consumer(&store, &orders, Start::Beginning).await;
+    let mut wrong = report(&events[0], 1, Some(Settled::Done));
+    wrong.attempt.delivery.seq = Seq(u64::MAX);
+
+    let refused = store.record(laptop.id, wrong).await;
+
+    assert!(matches!(refused, Err(StoreError::Missing { .. })));
+    assert!(store.append(small(&orders)).await.is_ok());
+}
+
+#[tokio::test]
 async fn a_report_about_another_event_is_refused() {
     let folder = TempDir::new().unwrap();
     let store = open(&folder);
