@@ -156,7 +156,12 @@ impl Decision {
 
 /// Unknown and deleted keys take the same way, so that their times tell nothing.
 fn endpoint_of(relay: &Relay, parts: &Parts) -> Result<Arc<LiveEndpoint>, IngestError> {
+    let is_http = parts
+        .uri
+        .scheme_str()
+        .is_none_or(|scheme| matches!(scheme, "http" | "https"));
     endpoint_key(parts.uri.path())
+        .filter(|_| is_http)
         .and_then(|key| relay.endpoints.by_key(key))
         .ok_or(IngestError::UnknownEndpoint)
 }

@@ -184,7 +184,7 @@ async fn serve_http1(
     let stopping = relay.stopping.child_token();
     let drain = relay.config.limits.drain;
     let serving = http1::Builder::new()
-        .half_close(false)
+        .half_close(true)
         .max_headers(MAX_FIELDS)
         .max_header_size(MAX_HEAD_BYTES)
         .max_buf_size(MAX_HEAD_BYTES)

@@ -47,6 +47,36 @@ async fn every_method_is_kept_and_head_gets_no_body() {
 }
 
 #[tokio::test]
+async fn a_sender_that_ends_its_side_after_the_request_is_answered() {
+    let relay = TestRelay::start().await;
+    let mut sender = relay.connect().await;
+    let request = format!(
+        "POST {} HTTP/1.1\r\nContent-Length: 2\r\n\r\nok",
+        relay.path()
+    );
+
+    sender.send(request.as_bytes()).await;
+    sender.finish().await;
+
+    assert_eq!(sender.reply().await.status, 200);
+    sender.end().await;
+    assert_eq!(relay.events().await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_target_of_another_scheme_is_no_endpoint() {
+    let relay = TestRelay::start().await;
+    for (scheme, status) in [("ftp", 404), ("http", 200), ("HTTPS", 200)] {
+        let mut sender = relay.connect().await;
+        let request = format!("GET {scheme}://x{} HTTP/1.1\r\n\r\n", relay.path());
+
+        sender.send(request.as_bytes()).await;
+
+        assert_eq!(sender.reply().await.status, status, "{scheme}");
+    }
+}
+
+#[tokio::test]
 async fn http_1_0_is_taken_and_closed() {
     let relay = TestRelay::start().await;
     let request = format!(
