@@ -21,12 +21,18 @@ pub(super) struct Failing {
     pub(super) detail: String,
 }
 
+/// The longest detail in characters: names in it may come from the request, and verdicts are kept.
+const MAX_DETAIL: usize = 300;
+
 impl Failing {
+    /// Takes a sentence without a full stop; one that is too long is cut.
     pub(super) fn new(cause: Cause, detail: impl Into<String>) -> Self {
-        Self {
-            cause,
-            detail: detail.into(),
+        let mut detail = detail.into();
+        if let Some((end, _)) = detail.char_indices().nth(MAX_DETAIL) {
+            detail.truncate(end);
+            detail.push('…');
         }
+        Self { cause, detail }
     }
 }
 
@@ -54,5 +60,21 @@ const fn cause_of_absence(source: &Source) -> Cause {
         Source::Parameter(_) => Cause::ConfigError,
         Source::Secret => Cause::BadSecret,
         _ => Cause::MalformedBody,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_detail_is_cut_at_its_bound_and_not_before() {
+        let detail = |length| Failing::new(Cause::ConfigError, "é".repeat(length)).detail;
+
+        assert_eq!(detail(MAX_DETAIL), "é".repeat(MAX_DETAIL));
+        assert_eq!(
+            detail(MAX_DETAIL + 1),
+            format!("{}…", "é".repeat(MAX_DETAIL))
+        );
     }
 }
