@@ -42,9 +42,10 @@ pub(super) async fn run(arguments: Arguments, context: &Context) -> anyhow::Resu
         RequestBody::Piped(arguments.id)
     };
     let latest = request.detail.summary.latest_attempt.as_ref();
-    let url = match (&arguments.to, latest) {
+    let recorded = latest.and_then(|attempt| recorded_url(&attempt.target));
+    let url = match (&arguments.to, recorded) {
         (Some(target), _) => url(&request.head, target),
-        (None, Some(attempt)) => attempt.target.clone().into_bytes(),
+        (None, Some(recorded)) => recorded,
         (None, None) => url(&request.head, &"3000".parse()?),
     };
     let command = command(&request.head, &url, &body);
@@ -61,6 +62,12 @@ pub(super) async fn run(arguments: Arguments, context: &Context) -> anyhow::Resu
 enum RequestBody {
     Inline(Vec<u8>),
     Piped(EventId),
+}
+
+/// The URL that an attempt called. What a client reports is free text, so only what is a target is taken.
+fn recorded_url(text: &str) -> Option<Vec<u8>> {
+    let target: Target = text.parse().ok()?;
+    Some(target.to_string().into_bytes())
 }
 
 /// The target's URL with the sender's suffix and query behind it.
@@ -97,7 +104,8 @@ fn command(head: &Head, url: &[u8], body: &RequestBody) -> String {
         }
         _ => lines.push("--data-binary @-".to_owned()),
     }
-    lines.push(quote(url));
+    // As the value of an option the URL cannot be taken for an option itself.
+    lines.push(format!("--url {}", quote(url)));
     lines.join(" \\\n  ")
 }
 
@@ -259,6 +267,25 @@ mod tests {
 
         assert!(words.contains(&b"X-Bin: a\xff'%".to_vec()), "{command}");
         assert!(words.contains(&b"X-Empty;".to_vec()), "{command}");
+    }
+
+    #[test]
+    fn a_url_is_never_taken_for_an_option() {
+        let command = command(&head("Host: relay\r\n"), b"-K-", &body(b""));
+
+        let words = words(&command);
+
+        let url = words.iter().position(|word| word == b"-K-").unwrap();
+        assert_eq!(words[url - 1], b"--url", "{command}");
+    }
+
+    #[test]
+    fn only_a_recorded_target_that_is_one_is_called() {
+        for text in ["--config=x", "file:///etc/passwd", "http://a b/", ""] {
+            assert_eq!(recorded_url(text), None, "{text}");
+        }
+        let url = "http://localhost:3000/a/../b?x=[1]";
+        assert_eq!(recorded_url(url).unwrap(), url.as_bytes());
     }
 
     #[test]
