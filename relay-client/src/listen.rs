@@ -100,6 +100,8 @@ pub enum News {
     },
     /// A sentence from the relay.
     Notice(String),
+    /// A sentence of this client.
+    Remark(String),
 }
 
 /// How listening went, when it was asked to stop.

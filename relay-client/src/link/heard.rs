@@ -7,7 +7,7 @@ use bytes::Bytes;
 use tokio::sync::mpsc;
 use tokio::time;
 use towline_shared::event::INLINE_BODY_BYTES;
-use towline_shared::wire::{EventFrame, FromRelay, Gap};
+use towline_shared::wire::{EventFrame, FromRelay, Gap, Reset};
 
 use super::session::Ended;
 use super::streams::{Fetched, Streams};
@@ -34,7 +34,7 @@ impl Heard<'_> {
         match frame {
             FromRelay::Event(event) => self.event(*event)?,
             FromRelay::Data(data) => self.streams.take(data)?,
-            FromRelay::Reset(reset) => self.streams.reset(reset)?,
+            FromRelay::Reset(reset) => self.reset(reset).await?,
             FromRelay::Stored(stored) => self.journal.forget(stored),
             FromRelay::Gap(Gap { from, to }) => self.tell(News::Gap { from, to }).await,
             FromRelay::Notice(notice) => self.tell(News::Notice(notice.message)).await,
@@ -70,7 +70,7 @@ impl Heard<'_> {
         self.offer(Arrived {
             header,
             head,
-            body: Ok(Body::Memory(body)),
+            body: Body::Memory(body),
         })
     }
 
@@ -81,6 +81,14 @@ impl Heard<'_> {
                 "more deliveries were sent than asked for".into(),
             )),
         }
+    }
+
+    async fn reset(&mut self, Reset { stream, reason }: Reset) -> Result<(), Ended> {
+        if self.streams.reset(stream)? {
+            let remark = format!("the relay cannot read a long body to its end: {reason}");
+            self.tell(News::Remark(remark)).await;
+        }
+        Ok(())
     }
 
     async fn tell(&self, news: News) {

@@ -42,8 +42,6 @@ struct OpenStream {
 enum Piece {
     Bytes(Bytes),
     End,
-    /// The relay cannot read the rest.
-    Unreadable(String),
 }
 
 /// What came of fetching one body.
@@ -118,9 +116,10 @@ impl Streams {
         };
         let fetched = self.fetched.clone();
         self.tasks.spawn(async move {
-            let result = fetch.run(incoming).await;
-            // The session that asked is over when nobody takes it.
-            let _ = fetched.send(result).await;
+            if let Some(result) = fetch.run(incoming).await {
+                // The session that asked is over when nobody takes it.
+                let _ = fetched.send(result).await;
+            }
         });
         Ok(())
     }
@@ -166,30 +165,22 @@ impl Streams {
         }
         if data.end {
             stream.push(data.stream, Piece::End)?;
-            self.close(data.stream);
+            self.open.remove(&data.stream);
         }
         Ok(())
     }
 
-    /// The relay cannot read the rest of a body.
-    pub(super) fn reset(&mut self, reset: Reset) -> Result<(), Ended> {
-        let Some(stream) = self.open.get_mut(&reset.stream) else {
-            return if self.refused.contains(&reset.stream) {
-                Ok(())
-            } else {
-                Err(Ended::Breach(format!(
-                    "`reset` came for stream {}, which is not open",
-                    reset.stream
-                )))
-            };
-        };
-        stream.push(reset.stream, Piece::Unreadable(reset.reason))?;
-        self.close(reset.stream);
-        Ok(())
-    }
-
-    fn close(&mut self, stream: u32) {
-        self.open.remove(&stream);
+    /// The relay cannot read the rest of a body. What came of it is dropped and the delivery left: whether it
+    /// comes again or is gone is told by the relay, with another session or with `gap`.
+    /// Returns whether anybody waited for it.
+    pub(super) fn reset(&mut self, stream: u32) -> Result<bool, Ended> {
+        let was_open = self.open.remove(&stream).is_some();
+        if was_open || self.refused.contains(&stream) {
+            return Ok(was_open);
+        }
+        Err(Ended::Breach(format!(
+            "`reset` came for stream {stream}, which is not open"
+        )))
     }
 }
 
@@ -250,45 +241,37 @@ struct Fetch {
 }
 
 impl Fetch {
-    async fn run(self, mut incoming: mpsc::Receiver<Piece>) -> Fetched {
+    /// Nothing when the rest does not come.
+    async fn run(self, mut incoming: mpsc::Receiver<Piece>) -> Option<Fetched> {
         let body = self.body(&mut incoming).await;
         self.ledger.lock().streams.remove(&self.header.stream);
         match body {
-            Ok(body) => Fetched::Arrived(Box::new(Arrived {
+            Ok(body) => Some(Fetched::Arrived(Box::new(Arrived {
                 header: self.header,
                 head: self.head,
-                body,
-            })),
-            Err(error) => Fetched::Failed(error),
+                body: body?,
+            }))),
+            Err(error) => Some(Fetched::Failed(error)),
         }
     }
 
-    async fn body(
-        &self,
-        incoming: &mut mpsc::Receiver<Piece>,
-    ) -> std::io::Result<Result<Body, String>> {
+    async fn body(&self, incoming: &mut mpsc::Receiver<Piece>) -> std::io::Result<Option<Body>> {
         let mut spool = SpoolFile::create(&self.folder).await?;
         spool.append(&self.first).await?;
-        loop {
-            match incoming.recv().await {
-                Some(Piece::Bytes(bytes)) => {
-                    spool.append(&bytes).await?;
-                    // A full queue ends the session elsewhere; the file is not wanted then.
-                    let _ = pass_on(
-                        &self.ledger,
-                        &self.outgoing,
-                        self.header.stream,
-                        bytes.len() as u64,
-                    );
-                }
-                Some(Piece::End) => return Ok(Ok(spool.finish().await?)),
-                Some(Piece::Unreadable(reason)) => {
-                    return Ok(Err(format!(
-                        "the relay cannot read the rest of the body: {reason}"
-                    )));
-                }
-                None => return Err(std::io::Error::other("the session ended")),
-            }
+        while let Some(piece) = incoming.recv().await {
+            let bytes = match piece {
+                Piece::Bytes(bytes) => bytes,
+                Piece::End => return Ok(Some(spool.finish().await?)),
+            };
+            spool.append(&bytes).await?;
+            // A full queue ends the session elsewhere; the file is not wanted then.
+            let _ = pass_on(
+                &self.ledger,
+                &self.outgoing,
+                self.header.stream,
+                bytes.len() as u64,
+            );
         }
+        Ok(None)
     }
 }

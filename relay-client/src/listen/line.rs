@@ -20,15 +20,15 @@ use crate::body::Body;
 use crate::forward::Forwarder;
 use crate::seen::{Journal, JournalError};
 
-/// An event that is wholly on this machine, or never will be.
+/// An event that is wholly on this machine.
 #[derive(Debug)]
 pub(crate) struct Arrived {
     /// The header of its frame.
     pub(crate) header: EventHeader,
     /// The sender's head, not read yet.
     pub(crate) head: Bytes,
-    /// The body, or why the relay cannot give it.
-    pub(crate) body: Result<Body, String>,
+    /// The body.
+    pub(crate) body: Body,
 }
 
 /// What became of an offered event.
@@ -76,7 +76,7 @@ pub(super) struct State {
 
 impl Line {
     /// A line whose journal is open. `stop` lets it end what the app has in hand, `abort` does not.
-    pub(crate) fn new(
+    pub(super) fn new(
         concurrency: u32,
         patience: Patience,
         forwarder: Forwarder,

@@ -443,31 +443,38 @@ async fn a_body_that_broke_off_with_its_session_is_fetched_again_and_the_app_see
 }
 
 #[tokio::test]
-async fn a_body_that_the_relay_cannot_read_fails_its_delivery_and_the_line_goes_on() {
+async fn a_body_that_the_relay_cannot_read_is_left_and_fetched_in_the_next_session() {
     let mut app = App::start().await;
     let relay = Relay::start().await;
     let run = Run::start(&relay, &app, |_| {});
     let mut session = relay.accept().await;
-    session.begin_long_event(1, &[7; 200_000]).await;
+    let body = vec![7; 200_000];
+    session.begin_long_event(1, &body).await;
 
     session
         .send(&FromRelay::Reset(Reset {
             stream: 1,
-            reason: "file is gone".into(),
+            reason: "too many files are open".into(),
         }))
         .await;
-    let failed = session.report().await;
-    session.stored(&failed).await;
     session.send_event(2, b"body").await;
     app.answer(ANSWER).await;
-    let done = session.report().await;
-    session.stored(&done).await;
+    let second = session.report().await;
+    session.stored(&second).await;
+    session.goodbye(Reason::ShuttingDown, Some(1)).await;
+    let mut session = relay.accept().await;
+    session.send_long_event(1, &body).await;
+    let request = app.answer_bytes(ANSWER).await;
+    let first = session.report().await;
+    session.stored(&first).await;
 
-    assert_eq!(failed.attempt.settled, Some(Settled::Failed));
-    assert!(
-        matches!(failed.attempt.outcome, Outcome::Reset { detail } if detail.contains("file is gone"))
+    assert_eq!(second.attempt.delivery.seq.0, 2);
+    assert_eq!(request[request.len() - body.len()..], body);
+    assert_eq!(
+        (first.attempt.number, first.attempt.settled),
+        (1, Some(Settled::Done))
     );
-    run.stop().await.unwrap();
+    assert_eq!(run.stop().await.unwrap().failed, 0);
 }
 
 #[tokio::test]

@@ -26,7 +26,11 @@ pub(super) enum Ended {
 impl Shared {
     /// Calls the app until the delivery is settled.
     pub(super) async fn deliver(&self, arrived: Arrived) -> Ended {
-        let Arrived { header, head, body } = arrived;
+        let Arrived {
+            header,
+            head,
+            mut body,
+        } = arrived;
         let recollection = self.journal.recall(header.delivery);
         if recollection.is_settled {
             return Ended::Settled;
@@ -57,10 +61,7 @@ impl Shared {
             })
             .await;
         }
-        match body {
-            Ok(mut body) => work.until_settled(&head, &mut body).await,
-            Err(detail) => work.give_up(Outcome::Reset { detail }).await,
-        }
+        work.until_settled(&head, &mut body).await
     }
 }
 

@@ -128,7 +128,7 @@ impl<'a> Line<'a> {
                 from: *from,
                 to: *to,
             },
-            News::Notice(message) => Kind::Notice { message },
+            News::Notice(message) | News::Remark(message) => Kind::Notice { message },
         })
     }
 

@@ -109,6 +109,7 @@ impl ListenLines {
                 paint::odd("gap:"),
                 self.session.endpoint
             ))],
+            News::Remark(text) => vec![notice(paint::odd(escape::line(text)))],
             News::Notice(message) => {
                 vec![notice(format!(
                     "{} {}",
