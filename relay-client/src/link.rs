@@ -3,6 +3,7 @@
 
 mod clock;
 mod heard;
+mod keep;
 mod refusal;
 mod session;
 mod streams;
@@ -14,7 +15,8 @@ use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt};
 use tokio::time;
 use tokio_tungstenite::tungstenite::client::ClientRequestBuilder;
-use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
+use tokio_tungstenite::tungstenite::protocol::{CloseFrame, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Error as WebSocketError, Message, http::Uri};
 use tokio_tungstenite::{WebSocketStream, client_async_with_config};
 use towline_shared::secret::Secret;
@@ -24,6 +26,7 @@ use towline_shared::wire::{
 
 use crate::dial::{self, RelayAddress, Stream};
 pub(crate) use clock::ClockWatch;
+pub(crate) use keep::keep;
 pub(crate) use session::{Ended, Session};
 
 /// How long the relay may take to answer the upgrade, and then the greeting.
@@ -36,6 +39,17 @@ pub(crate) type Socket = WebSocketStream<Box<dyn Stream>>;
 pub(crate) struct Link {
     pub(crate) socket: Socket,
     pub(crate) welcome: Welcome,
+}
+
+impl Link {
+    /// Says that it ends, as far as the relay still listens.
+    pub(crate) async fn close(mut self) {
+        let close = CloseFrame {
+            code: CloseCode::Normal,
+            reason: "".into(),
+        };
+        let _ = time::timeout(session::CLOSING_TIMEOUT, self.socket.close(Some(close))).await;
+    }
 }
 
 /// There is no link.

@@ -105,26 +105,6 @@ impl Journal {
         })
     }
 
-    /// Takes the key of the endpoint that the relay has under the journal's name. When that is another one
-    /// than before, everything is forgotten: the endpoint was deleted and made anew, and its places count
-    /// from one again. Returns whether it is the same as before, or the first.
-    ///
-    /// # Errors
-    /// When it cannot be written.
-    pub fn belong_to(&self, key: &str) -> Result<bool, JournalError> {
-        let mut file = self.file.lock();
-        let mut memory = self.memory.lock();
-        let is_the_same = memory.is_about(key);
-        if memory.belong_to(key) {
-            let written = file.replace(memory.records());
-            written.map_err(|error| JournalError {
-                path: self.path.clone(),
-                detail: error.to_string(),
-            })?;
-        }
-        Ok(is_the_same)
-    }
-
     /// Writes down that an attempt begins; call it before the app can have the request.
     ///
     /// # Errors

@@ -26,10 +26,10 @@ use crate::listen::{Line, News};
 use crate::seen::Journal;
 
 /// A relay that is silent for this long is gone (wire.rs); it pings every 20 s.
-const SILENCE: Duration = Duration::from_secs(45);
+pub(super) const SILENCE: Duration = Duration::from_secs(45);
 
 /// How long the last frames may take on their way out.
-const CLOSING_TIMEOUT: Duration = Duration::from_secs(2);
+pub(super) const CLOSING_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The longest reason in a close message (RFC 6455 §5.5).
 const MAX_CLOSE_REASON: usize = 123;
@@ -133,7 +133,7 @@ async fn read(
 }
 
 /// The frame in a message, if it carries one.
-fn frame(
+pub(super) fn frame(
     message: Option<Result<Message, tokio_tungstenite::tungstenite::Error>>,
 ) -> Result<Option<Bytes>, Ended> {
     match message {

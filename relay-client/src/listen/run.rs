@@ -1,5 +1,7 @@
 //! One run of `listen`: journal, line and sessions, one session after the other, to the end.
 
+mod house;
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -9,16 +11,12 @@ use tokio_util::sync::CancellationToken;
 use towline_shared::backoff::Backoff;
 use towline_shared::wire::{Goodbye, Hello, Reason};
 
-use super::tries::Patience;
+use self::house::House;
 use super::work::random;
 use super::{Line, ListenError, News, Options, Summary};
 use crate::forward::Forwarder;
 use crate::link::{self, ClockWatch, Ended, Link, NoLink, Session};
-use crate::seen::{Journal, JournalPlace};
-
-/// How long to wait for the journal after taking a consumer over: the client before writes down first what
-/// its app has in hand. Shorter than the relay's patience with a client that does not read yet.
-const HANDOVER_TIMEOUT: Duration = Duration::from_secs(40);
+use crate::seen::Journal;
 
 /// How long the last outcomes may take to be stored when listening ends; later they come from the journal.
 const LAST_REPORTS_TIMEOUT: Duration = Duration::from_secs(5);
@@ -38,14 +36,6 @@ pub(super) struct Run {
     abort: CancellationToken,
     backoff: Backoff,
     was_ready: bool,
-}
-
-/// Journal and line, which live longer than a session.
-struct House {
-    journal: Arc<Journal>,
-    line: Arc<Line>,
-    /// Cancelled when everything is done that can be done.
-    drained: CancellationToken,
 }
 
 /// Why to come back, and when at the earliest.
@@ -82,22 +72,8 @@ impl Run {
 
     pub(super) async fn run(mut self) -> Result<Summary, ListenError> {
         let forwarder = self.forwarder().await?;
-        let place = JournalPlace::new(
-            &self.options.state,
-            &self.options.relay.url,
-            &self.options.endpoint,
-            &self.options.consumer,
-        );
-        let (house, first_link) = match place.try_lock()? {
-            Some(lock) => (self.open(Journal::open(lock)?, forwarder), None),
-            None => {
-                // Taking the consumer over at the relay makes the client that has the journal end.
-                let Some(link) = self.first_link().await? else {
-                    return Ok(Summary::default());
-                };
-                let lock = place.lock_within(HANDOVER_TIMEOUT).await?;
-                (self.open(Journal::open(lock)?, forwarder), Some(link))
-            }
+        let Some((house, first_link)) = self.move_in(forwarder).await? else {
+            return Ok(Summary::default());
         };
         let ended = self.sessions(&house, first_link).await;
         self.stop.cancel();
@@ -118,45 +94,6 @@ impl Run {
         let delivery = self.options.delivery.clone();
         let made = tokio::task::spawn_blocking(move || Forwarder::new(delivery)).await;
         Ok(made.expect("making a forwarder does not panic")?)
-    }
-
-    fn open(&self, journal: Journal, forwarder: Forwarder) -> House {
-        let journal = Arc::new(journal);
-        let line = Line::new(
-            self.options.concurrency,
-            Patience::of(&self.options.delivery),
-            forwarder,
-            Arc::clone(&journal),
-            self.news.clone(),
-            (self.stop.clone(), self.abort.clone()),
-        );
-        House {
-            journal,
-            line: Arc::new(line),
-            drained: CancellationToken::new(),
-        }
-    }
-
-    /// The first link of a run that has to wait for its journal. Nothing when it was stopped before.
-    async fn first_link(&mut self) -> Result<Option<Link>, ListenError> {
-        let (stop, abort) = (self.stop.clone(), self.abort.clone());
-        loop {
-            let again = tokio::select! {
-                biased;
-                () = stop.cancelled() => return Ok(None),
-                () = abort.cancelled() => return Ok(None),
-                linked = self.connect() => match linked? {
-                    Ok(link) => return Ok(Some(link)),
-                    Err(again) => again,
-                },
-            };
-            tokio::select! {
-                biased;
-                () = stop.cancelled() => return Ok(None),
-                () = abort.cancelled() => return Ok(None),
-                () = self.wait(again) => {}
-            }
-        }
     }
 
     /// Session after session, until everything is drained or coming back does not help.
@@ -239,10 +176,7 @@ impl Run {
     async fn session(&mut self, house: &House, link: Link) -> Result<Option<Again>, ListenError> {
         self.backoff.succeeded(Instant::now());
         let is_again = std::mem::replace(&mut self.was_ready, true);
-        let is_the_same = house
-            .journal
-            .belong_to(endpoint_key(&link.welcome.public_url))?;
-        if is_again && !is_the_same {
+        if house::endpoint_key(&link.welcome.public_url) != house.endpoint_key {
             return Err(ListenError::Ended {
                 reason: Reason::NoEndpoint,
                 detail: "the endpoint was deleted and made anew".to_owned(),
@@ -262,25 +196,7 @@ impl Run {
         };
         let ended = session.run(link, &house.drained).await;
         house.line.forget_queue();
-        match ended {
-            Ended::Closed => Ok(None),
-            Ended::Lost(why) => Ok(Some(Again {
-                why,
-                not_before: None,
-                at_once: false,
-            })),
-            Ended::Slept => Ok(Some(Again {
-                why: "this machine slept".into(),
-                not_before: None,
-                at_once: true,
-            })),
-            Ended::Breach(why) => Ok(Some(Again {
-                why: format!("the relay broke the protocol: {why}"),
-                not_before: None,
-                at_once: false,
-            })),
-            Ended::Goodbye(goodbye) => after_goodbye(goodbye).map(Some),
-        }
+        again(ended)
     }
 
     /// Tells that the relay is gone, and waits for the next try; waking from sleep ends the wait.
@@ -317,9 +233,23 @@ async fn drain(
     drained.cancel();
 }
 
-/// The last part of an endpoint's URL, which no two endpoints share.
-fn endpoint_key(public_url: &str) -> &str {
-    public_url.rsplit('/').next().unwrap_or_default()
+/// Whether and when to come back after a session; nothing when this side ended it.
+fn again(ended: Ended) -> Result<Option<Again>, ListenError> {
+    let away = |why| Again {
+        why,
+        not_before: None,
+        at_once: false,
+    };
+    Ok(match ended {
+        Ended::Closed => None,
+        Ended::Lost(why) => Some(away(why)),
+        Ended::Slept => Some(Again {
+            at_once: true,
+            ..away("this machine slept".into())
+        }),
+        Ended::Breach(why) => Some(away(format!("the relay broke the protocol: {why}"))),
+        Ended::Goodbye(goodbye) => Some(after_goodbye(goodbye)?),
+    })
 }
 
 fn after_goodbye(goodbye: Goodbye) -> Result<Again, ListenError> {

@@ -122,6 +122,64 @@ async fn an_outcome_outlives_the_process_that_got_it() {
 }
 
 #[tokio::test]
+async fn an_outcome_is_known_when_the_relay_has_another_address() {
+    let mut app = App::start().await;
+    let relay = Relay::start().await;
+    let run = Run::start(&relay, &app, |_| {});
+    let mut session = relay.accept().await;
+    session.send_event(1, b"body").await;
+    app.answer(ANSWER).await;
+    let first = session.report().await;
+    drop(session);
+    let state = run.abort().await.1;
+
+    let relay = Relay::start().await;
+    let run = Run::start_in(state, &relay, &app, |_| {});
+    let mut session = relay.accept().await;
+    session.send_event(1, b"body").await;
+    let second = session.report().await;
+    session.stored(&second).await;
+
+    assert_eq!((first, app.calls()), (second, 1));
+    run.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn an_endpoint_made_anew_ends_the_run_and_begins_without_what_is_known_of_the_old_one() {
+    let mut app = App::start().await;
+    let relay = Relay::start().await;
+    let run = Run::start(&relay, &app, |_| {});
+    let mut session = relay.accept_for("old").await;
+    session.send_event(1, b"of the old one").await;
+    app.answer(ANSWER).await;
+    session.report().await;
+    drop(session);
+
+    let _session = relay.accept_for("new").await;
+    let state = run.state.clone();
+    let ended = run.ended().await;
+    let run = Run::start_in(state, &relay, &app, |_| {});
+    let mut session = relay.accept_for("new").await;
+    session.send_event(1, b"of the new one").await;
+    let request = app.answer(ANSWER).await;
+    let report = session.report().await;
+    session.stored(&report).await;
+
+    assert!(
+        matches!(
+            ended,
+            Err(ListenError::Ended {
+                reason: Reason::NoEndpoint,
+                ..
+            })
+        ),
+        "{ended:?}"
+    );
+    assert!(request.ends_with("of the new one"), "{request}");
+    run.stop().await.unwrap();
+}
+
+#[tokio::test]
 async fn an_attempt_whose_process_ended_is_told_as_cut_off_and_made_again_as_the_next() {
     let mut app = App::start().await;
     let relay = Relay::start().await;
@@ -563,10 +621,13 @@ async fn a_second_client_of_one_consumer_waits_for_what_the_first_has_in_hand() 
     let call = app.call().await;
 
     let second = Run::start_in(first.state.clone(), &relay, &app, |_| {});
-    let mut new = relay.accept().await;
-    new.send_event(1, b"body").await;
+    let mut waiting = relay.accept().await;
+    waiting.send_event(1, b"body").await;
     old.goodbye(Reason::TakenOver, None).await;
     call.answer(ANSWER).await;
+    assert_eq!(waiting.close_code().await, 1000);
+    let mut new = relay.accept().await;
+    new.send_event(1, b"body").await;
     let report = new.report().await;
     new.stored(&report).await;
 
@@ -583,6 +644,74 @@ async fn a_second_client_of_one_consumer_waits_for_what_the_first_has_in_hand() 
     );
     assert_eq!(app.calls(), 1);
     second.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn the_second_client_waits_as_long_as_it_takes_and_comes_back_when_its_link_breaks() {
+    let mut app = App::start().await;
+    let relay = Relay::start().await;
+    let first = Run::start(&relay, &app, |_| {});
+    let mut old = relay.accept().await;
+    old.send_event(1, b"body").await;
+    let call = app.call().await;
+
+    let mut second = Run::start_in(first.state.clone(), &relay, &app, |_| {});
+    let broken = relay.accept().await;
+    old.goodbye(Reason::TakenOver, None).await;
+    drop(broken);
+    let waiting = relay.accept().await;
+    let told = second
+        .news_until(|news| matches!(news, News::Remark(_)))
+        .await;
+    call.answer(ANSWER).await;
+    let ended = first.ended().await;
+    let mut new = relay.accept().await;
+    new.send_event(1, b"body").await;
+    let report = new.report().await;
+    new.stored(&report).await;
+
+    assert!(matches!(told, News::Remark(text) if text.contains("finish what its app has in hand")));
+    assert!(matches!(
+        ended,
+        Err(ListenError::Ended {
+            reason: Reason::TakenOver,
+            ..
+        })
+    ));
+    assert_eq!((report.attempt.number, app.calls()), (1, 1));
+    drop(waiting);
+    second.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_second_client_that_waits_can_be_stopped_and_taken_over() {
+    let mut app = App::start().await;
+    let relay = Relay::start().await;
+    let first = Run::start(&relay, &app, |_| {});
+    let mut old = relay.accept().await;
+    old.send_event(1, b"body").await;
+    let call = app.call().await;
+    let start = || Run::start_in(first.state.clone(), &relay, &app, |_| {});
+
+    let second = start();
+    let _session = relay.accept().await;
+    let stopped = second.stop().await;
+    let third = start();
+    relay.accept().await.goodbye(Reason::TakenOver, None).await;
+    let taken_over = third.ended().await;
+
+    assert_eq!(stopped.unwrap(), Summary::default());
+    assert!(matches!(
+        taken_over,
+        Err(ListenError::Ended {
+            reason: Reason::TakenOver,
+            ..
+        })
+    ));
+    call.answer(ANSWER).await;
+    let report = old.report().await;
+    old.stored(&report).await;
+    first.stop().await.unwrap();
 }
 
 #[tokio::test]

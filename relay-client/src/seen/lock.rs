@@ -7,9 +7,8 @@ use std::time::Duration;
 
 use data_encoding::HEXLOWER;
 use sha2::{Digest, Sha256};
-use tokio::time::{self, Instant};
+use tokio::time;
 use towline_shared::id::{ConsumerName, EndpointName};
-use url::Url;
 
 use super::JournalError;
 use super::file::private;
@@ -26,18 +25,16 @@ pub struct JournalPlace {
 }
 
 impl JournalPlace {
-    /// The journal of a consumer in the folder of journals: its name begins with the endpoint's for
-    /// people, and ends with a hash of relay, endpoint and consumer, which may hold any character.
+    /// The journal of a consumer in the folder of journals. The endpoint's key is the same under every name
+    /// and address of its relay, and another one when the endpoint is deleted and made anew; its name is
+    /// there for people. A hash stands for key and consumer, which may hold any character.
     pub fn new(
         folder: &Path,
-        relay: &Url,
         endpoint: &EndpointName,
+        endpoint_key: &str,
         consumer: &ConsumerName,
     ) -> Self {
-        let identity = format!(
-            "{}\n{endpoint}\n{consumer}",
-            relay.as_str().trim_end_matches('/')
-        );
+        let identity = format!("{endpoint_key}\n{consumer}");
         let hash = HEXLOWER.encode(&Sha256::digest(identity)[..8]);
         Self {
             journal: folder.join(format!("{endpoint}-{hash}.journal")),
@@ -72,27 +69,21 @@ impl JournalPlace {
     }
 
     /// Waits for the lock: the client before, whose session the relay ended for this one, first writes
-    /// down what its app still has in hand.
+    /// down what its app still has in hand. Cancel-safe.
     ///
     /// # Errors
-    /// When the lock is not free within `limit`; names the process that has it.
-    pub async fn lock_within(&self, limit: Duration) -> Result<JournalLock, JournalError> {
-        let deadline = Instant::now() + limit;
+    /// As [`JournalPlace::try_lock`].
+    pub async fn lock(&self) -> Result<JournalLock, JournalError> {
         loop {
             if let Some(lock) = self.try_lock()? {
                 return Ok(lock);
-            }
-            if Instant::now() >= deadline {
-                let owner = self
-                    .owner()
-                    .map_or_else(String::new, |owner| format!(" (process {owner})"));
-                return Err(self.failed(format!("another `towline listen` of this consumer has it{owner}; stop that one, or listen with `--as NAME`")));
             }
             time::sleep(TRY_EVERY).await;
         }
     }
 
-    fn owner(&self) -> Option<String> {
+    /// The number of the process that has the lock.
+    pub fn owner(&self) -> Option<String> {
         let mut text = String::new();
         File::open(&self.lock)
             .ok()?

@@ -17,8 +17,6 @@ const MAX_WAITING_OUTCOMES: usize = 8;
 /// The memory.
 #[derive(Default)]
 pub(super) struct Memory {
-    /// The key of the endpoint that everything is about.
-    endpoint: Option<String>,
     begun: HashMap<Delivery, Begun>,
     /// Outcomes in the order in which they came.
     outcomes: BTreeMap<u64, Waiting>,
@@ -57,10 +55,7 @@ impl Waiting {
 impl Memory {
     /// Takes over what a former process left.
     pub(super) fn new(reading: Reading) -> Self {
-        let mut memory = Self {
-            endpoint: reading.endpoint,
-            ..Self::default()
-        };
+        let mut memory = Self::default();
         let cut_off = reading.begun.into_iter().map(cut_off);
         for report in reading.outcomes.into_iter().chain(cut_off) {
             let attempt = &report.attempt;
@@ -72,25 +67,6 @@ impl Memory {
             memory.finish(Waiting::of(report));
         }
         memory
-    }
-
-    /// Takes the endpoint's key. What is known of another endpoint, which had the same name once, is
-    /// forgotten: its places say nothing of this one's. Returns whether the file must be written anew.
-    pub(super) fn belong_to(&mut self, key: &str) -> bool {
-        if self.endpoint.as_deref() == Some(key) {
-            return false;
-        }
-        let is_another = self.endpoint.is_some();
-        if is_another {
-            *self = Self::default();
-        }
-        self.endpoint = Some(key.to_owned());
-        true
-    }
-
-    /// Whether this is the endpoint that was there before, or the first.
-    pub(super) fn is_about(&self, key: &str) -> bool {
-        self.endpoint.as_deref().is_none_or(|known| known == key)
     }
 
     pub(super) fn begin(&mut self, begun: Begun) {
@@ -163,9 +139,8 @@ impl Memory {
 
     /// All that is alive, outcomes in their order.
     pub(super) fn records(&self) -> impl Iterator<Item = Record<'_>> {
-        let endpoint = self.endpoint.as_deref().map(Record::Endpoint);
         let begun = self.begun.values().map(Record::Begun);
-        endpoint.into_iter().chain(begun).chain(
+        begun.chain(
             self.outcomes
                 .values()
                 .map(|waiting| Record::Outcome(&waiting.frame)),

@@ -28,8 +28,6 @@ pub(super) enum Record<'a> {
     /// An `outcome` frame of the wire as it is sent.
     Outcome(&'a Bytes),
     Forgotten(&'a Stored),
-    /// The key of the endpoint that the records before and behind it are about.
-    Endpoint(&'a str),
 }
 
 impl Record<'_> {
@@ -49,10 +47,6 @@ impl Record<'_> {
                 bytes.push(3);
                 serde_json::to_writer(&mut *bytes, stored).expect("plain data");
             }
-            Self::Endpoint(key) => {
-                bytes.push(4);
-                bytes.extend_from_slice(key.as_bytes());
-            }
         }
         let content = &bytes[start + PREFIX_BYTES..];
         let length = u32::try_from(content.len()).expect("records are bounded by MAX_FRAME_BYTES");
@@ -65,7 +59,6 @@ impl Record<'_> {
 /// What a journal holds that is not forgotten.
 #[derive(Debug, Default)]
 pub(super) struct Reading {
-    pub(super) endpoint: Option<String>,
     pub(super) begun: Vec<Begun>,
     pub(super) outcomes: Vec<Report>,
 }
@@ -138,7 +131,6 @@ fn next_record(rest: &[u8]) -> Next<'_> {
 
 #[derive(Default)]
 struct Alive {
-    endpoint: Option<String>,
     begun: BTreeMap<Delivery, Begun>,
     outcomes: Vec<Report>,
 }
@@ -168,7 +160,6 @@ impl Alive {
                         || report.attempt.number != stored.attempt
                 });
             }
-            4 => self.endpoint = Some(String::from_utf8(content.to_vec()).ok()?),
             _ => return None,
         }
         Some(())
@@ -187,7 +178,6 @@ impl Alive {
 
     fn into_reading(self) -> Reading {
         Reading {
-            endpoint: self.endpoint,
             begun: self.begun.into_values().collect(),
             outcomes: self.outcomes,
         }

@@ -1,7 +1,6 @@
 //! The journal through ends of its process, at any byte.
 
 use std::path::Path;
-use std::time::Duration;
 
 use proptest::prelude::*;
 use towline_shared::id::Seq;
@@ -14,8 +13,8 @@ use super::*;
 fn place(folder: &Path) -> JournalPlace {
     JournalPlace::new(
         folder,
-        &"http://relay.test/".parse().unwrap(),
         &"orders".parse().unwrap(),
+        "key",
         &"localhost:3000".parse().unwrap(),
     )
 }
@@ -77,27 +76,6 @@ fn waiting(journal: &Journal) -> Vec<Attempt> {
         other => panic!("{other:?}"),
     };
     frames.iter().map(|(_, frame)| attempt(frame)).collect()
-}
-
-#[test]
-fn what_is_known_of_an_endpoint_does_not_count_for_a_later_one_of_the_same_name() {
-    let folder = tempfile::tempdir().unwrap();
-    let journal = open(folder.path());
-    assert!(journal.belong_to("first").unwrap());
-    journal.begin(begun(1, 1)).unwrap();
-    journal.finish(report(1, 1, Some(Settled::Done))).unwrap();
-    drop(journal);
-
-    let journal = open(folder.path());
-    assert!(journal.belong_to("first").unwrap());
-    assert!(journal.is_settled(delivery(1)));
-    assert!(!journal.belong_to("second").unwrap());
-
-    assert_eq!(journal.recall(delivery(1)), Recollection::default());
-    drop(journal);
-    let journal = open(folder.path());
-    assert!(journal.belong_to("second").unwrap());
-    assert_eq!(waiting(&journal), []);
 }
 
 #[test]
@@ -282,50 +260,42 @@ fn a_file_that_is_no_journal_is_left_alone() {
 }
 
 #[test]
-fn consumers_endpoints_and_relays_have_their_own_journals() {
+fn consumers_and_endpoints_have_their_own_journals() {
     let folder = Path::new("/state");
-    let of = |relay: &str, endpoint: &str, consumer: &str| {
+    let of = |endpoint: &str, key: &str, consumer: &str| {
         JournalPlace::new(
             folder,
-            &relay.parse().unwrap(),
             &endpoint.parse().unwrap(),
+            key,
             &consumer.parse().unwrap(),
         )
     };
 
     let places = [
-        of("http://a", "x", "c"),
-        of("http://b", "x", "c"),
-        of("http://a", "y", "c"),
-        of("http://a", "x", "../d"),
+        of("x", "one", "c"),
+        of("x", "two", "c"),
+        of("y", "three", "c"),
+        of("x", "one", "../d"),
     ];
 
     for (index, place) in places.iter().enumerate() {
         assert!(!places[..index].contains(place));
         assert_eq!(place.journal.parent(), Some(folder));
     }
-    assert_eq!(of("http://a/", "x", "c"), places[0]);
 }
 
 #[tokio::test]
 async fn two_processes_take_turns() {
     let folder = tempfile::tempdir().unwrap();
     let place = place(folder.path());
-    let first = place.lock_within(Duration::ZERO).await.unwrap();
+    let first = place.lock().await.unwrap();
 
-    let refused = place
-        .lock_within(Duration::ZERO)
-        .await
-        .unwrap_err()
-        .to_string();
-    let waiting = place.lock_within(Duration::from_secs(60));
-    let (second, ()) = tokio::join!(waiting, async { drop(first) });
+    let refused = place.try_lock().unwrap();
+    let owner = place.owner();
+    let (second, ()) = tokio::join!(place.lock(), async { drop(first) });
 
-    assert!(
-        refused.contains(&format!("process {}", std::process::id())),
-        "{refused}"
-    );
-    assert!(refused.contains("--as NAME"), "{refused}");
+    assert!(refused.is_none());
+    assert_eq!(owner, Some(std::process::id().to_string()));
     assert!(second.is_ok());
 }
 

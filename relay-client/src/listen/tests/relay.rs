@@ -41,6 +41,11 @@ impl Relay {
 
     /// Upgrades the next connection and welcomes it.
     pub(super) async fn accept(&self) -> Session {
+        self.accept_for("x").await
+    }
+
+    /// The same for an endpoint with this key.
+    pub(super) async fn accept_for(&self, key: &str) -> Session {
         let (stream, _) = patiently(self.listener.accept()).await.unwrap();
         let mut socket = patiently(accept_hdr_async(stream, check_upgrade))
             .await
@@ -55,7 +60,11 @@ impl Relay {
             credit: HashMap::new(),
             attempts: BTreeMap::new(),
         };
-        session.send(&FromRelay::Welcome(welcome())).await;
+        let welcome = Welcome {
+            public_url: format!("https://relay.test/in/{key}"),
+            ..welcome()
+        };
+        session.send(&FromRelay::Welcome(welcome)).await;
         session
     }
 
