@@ -45,9 +45,9 @@ impl Context {
         if let Some(relay) = &self.settings.relay {
             let token = self
                 .settings
-                .token
-                .as_ref()
-                .map(|token| token.value.clone());
+                .token_for_relay()
+                .map_err(|error| Failure::usage(error.to_string()))?;
+            let token = token.map(|token| token.value.clone());
             return Ok(RelayApi::new(relay.value.clone(), token));
         }
         match local_relay::running(&self.settings.folders.relay_data()) {

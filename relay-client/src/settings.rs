@@ -42,8 +42,10 @@ pub struct Flags {
 pub struct Settings {
     /// The relay; `None` when nothing names one.
     pub relay: Option<Chosen<RelayAddress>>,
-    /// The token for it.
+    /// The token; see [`Settings::token_for_relay`] before it is sent anywhere.
     pub token: Option<Chosen<Secret>>,
+    /// Whether the person, and not a project's file alone, says where the token may go.
+    is_trusted: bool,
     /// What the project file says of `listen`.
     pub project: ProjectFile,
     /// The profiles.
@@ -100,9 +102,14 @@ impl Settings {
             from: chosen.from,
         });
         let token = Self::token(flags, &environment, &profiles, &profile, relay.as_ref())?;
+        let is_trusted = flags.relay.is_some()
+            || flags.token_file.is_some()
+            || environment.chosen("TOWLINE_RELAY").is_some()
+            || project.relay.is_none();
         Ok(Self {
             relay,
             token,
+            is_trusted,
             project,
             profiles,
             profile,
@@ -157,6 +164,25 @@ impl Settings {
         chosen
             .map(|Chosen { value, from }| Ok(Chosen::new(parse_relay(&value, &from)?, from)))
             .transpose()
+    }
+
+    /// The token to send to the relay. Whoever writes a project's file must not get a token that the
+    /// environment holds for another relay.
+    ///
+    /// # Errors
+    /// When only the project's file names the relay, and no profile knows it.
+    pub fn token_for_relay(&self) -> Result<Option<&Chosen<Secret>>, SettingsError> {
+        let (Some(relay), Some(token)) = (&self.relay, &self.token) else {
+            return Ok(self.token.as_ref());
+        };
+        if self.is_trusted || self.profiles.knows(&relay.value.url) {
+            return Ok(Some(token));
+        }
+        Err(SettingsError::UntrustedRelay {
+            token: token.from.clone(),
+            relay: relay.value.url.to_string(),
+            from: relay.from.clone(),
+        })
     }
 
     fn token(
@@ -323,6 +349,27 @@ mod tests {
 
         assert_eq!(relay(&settings), "https://evil.example/");
         assert_eq!(token(&settings), None);
+    }
+
+    #[test]
+    fn a_token_of_the_environment_is_not_sent_to_a_relay_that_only_the_project_names() {
+        let place = Place::new();
+        place.project("relay = \"https://evil.example\"");
+        let token = ("TOWLINE_TOKEN", "twl_mine");
+        let relay = ("TOWLINE_RELAY", "https://evil.example");
+
+        let untrusted = place.load(&Flags::default(), &[token]).unwrap();
+        let meant = place.load(&Flags::default(), &[token, relay]).unwrap();
+        place.config("[profiles.a]\nrelay = \"https://evil.example\"");
+        let known = place.load(&Flags::default(), &[token]).unwrap();
+
+        let refused = untrusted.token_for_relay().unwrap_err().to_string();
+        assert!(
+            refused.contains("TOWLINE_TOKEN") && refused.contains("evil.example"),
+            "{refused}"
+        );
+        assert!(meant.token_for_relay().unwrap().is_some());
+        assert!(known.token_for_relay().unwrap().is_some());
     }
 
     #[test]

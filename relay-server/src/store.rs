@@ -142,6 +142,11 @@ impl Store {
         })
     }
 
+    /// Whether a store has this data folder open, in this process or another.
+    pub fn is_held(folder: &Path) -> bool {
+        Folder::is_held(folder)
+    }
+
     /// Commits what waits, then ends the threads. Later calls give [`StoreError::Closed`].
     pub async fn close(&self) {
         let inner = Arc::clone(&self.inner);

@@ -40,6 +40,18 @@ pub enum SettingsError {
         /// The limit.
         most: u64,
     },
+    /// A token that was set for another relay would go to one that only the project names.
+    #[error(
+        "the token of {token} is not sent to `{relay}`, which only {from} names; set `--relay` or TOWLINE_RELAY to say that it is meant"
+    )]
+    UntrustedRelay {
+        /// Where the token comes from.
+        token: String,
+        /// The relay's address.
+        relay: String,
+        /// The project's file.
+        from: String,
+    },
     /// A secret is empty.
     #[error("{place} is empty where a secret was expected")]
     NoSecret {

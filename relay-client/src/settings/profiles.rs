@@ -89,6 +89,11 @@ impl Profiles {
         })
     }
 
+    /// Whether a profile is of this relay.
+    pub(super) fn knows(&self, relay: &Url) -> bool {
+        self.profiles.values().any(|profile| profile.is_of(relay))
+    }
+
     pub(super) fn ca_file_for(&self, relay: &Url) -> Option<PathBuf> {
         let mut all = self.profiles.values();
         all.find(|profile| profile.ca_file.is_some() && profile.is_of(relay))?

@@ -3,6 +3,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use crate::store::Store;
+
 /// The longest note that is read; an address is far shorter.
 const MOST_BYTES: u64 = 1024;
 
@@ -20,13 +22,17 @@ pub(super) fn note(data: &Path, url: &str) {
 
 /// Takes the note away.
 pub(super) fn forget(data: &Path) {
-    // A note that stays leads to a refused connection and no further.
+    // A note that stays is not believed once the folder is free.
     let _ = fs::remove_file(file(data));
 }
 
-/// The URL that the relay of this data folder has noted. After a crash the relay need not be there.
+/// The URL that the relay of this data folder has noted; nothing when no relay holds the folder. A note that
+/// a crash left behind leads nowhere: somebody else may have the port by then, and must not get a token.
 pub fn whereabouts(data: &Path) -> Option<String> {
     let path = file(data);
+    if !Store::is_held(data) {
+        return None;
+    }
     let length = fs::metadata(&path).ok()?.len();
     let note = (length <= MOST_BYTES).then(|| fs::read_to_string(&path).ok())??;
     Some(note.trim().to_owned())
@@ -34,18 +40,20 @@ pub fn whereabouts(data: &Path) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs::File;
+
     use super::*;
 
     #[test]
-    fn the_note_is_there_from_start_to_stop() {
+    fn the_note_is_believed_from_start_to_stop_and_not_after_a_crash() {
         let folder = tempfile::tempdir().unwrap();
+        let url = "http://127.0.0.1:8787";
+        let lock = File::create(folder.path().join("lock")).unwrap();
 
-        assert_eq!(whereabouts(folder.path()), None);
-        note(folder.path(), "http://127.0.0.1:8787");
-        assert_eq!(
-            whereabouts(folder.path()).as_deref(),
-            Some("http://127.0.0.1:8787")
-        );
+        note(folder.path(), url);
+        assert_eq!(whereabouts(folder.path()), None, "nobody holds the folder");
+        lock.lock().unwrap();
+        assert_eq!(whereabouts(folder.path()).as_deref(), Some(url));
         forget(folder.path());
         assert_eq!(whereabouts(folder.path()), None);
     }

@@ -39,6 +39,12 @@ impl Folder {
         }
     }
 
+    /// Whether an open store has this folder.
+    pub(super) fn is_held(path: &Path) -> bool {
+        let lock = File::open(path.join("lock"));
+        lock.is_ok_and(|lock| matches!(lock.try_lock_shared(), Err(TryLockError::WouldBlock)))
+    }
+
     /// The folder itself.
     pub(super) fn path(&self) -> &Path {
         &self.path

@@ -80,14 +80,26 @@ pub(super) async fn relay(context: &Context) -> Vec<Finding> {
     if !is_connected {
         return findings;
     }
-    let Some(token) = &context.settings.token else {
-        findings.push(Finding::problem(
-            "token",
-            Exit::Unauthorised,
-            "none",
-            "store one with `towline login`",
-        ));
-        return findings;
+    let token = match context.settings.token_for_relay() {
+        Ok(Some(token)) => token,
+        Ok(None) => {
+            findings.push(Finding::problem(
+                "token",
+                Exit::Unauthorised,
+                "none",
+                "store one with `towline login`",
+            ));
+            return findings;
+        }
+        Err(error) => {
+            findings.push(Finding::problem(
+                "token",
+                Exit::Usage,
+                error.to_string(),
+                "store it for this relay with `towline login`",
+            ));
+            return findings;
+        }
     };
     let api = RelayApi::new(address.clone(), Some(token.value.clone()));
     findings.extend(token_and_clock(&api, &token.from).await);
