@@ -37,7 +37,8 @@ pub use types::{
     StoredAttempt, StoredEvent, TokenInfo,
 };
 
-use checkpoint::Checkpointer;
+use checkpoint::{Checkpointer, LOG_LIMITS, Log};
+use consumers::NewAttempt;
 use folder::Folder;
 use memory::Memory;
 use readers::Readers;
@@ -117,11 +118,15 @@ impl Store {
         body::sweep(&connection, &folder.bodies())?;
         let readers = Readers::new(folder.database(), folder.path());
         let bodies: Arc<Path> = folder.bodies().into();
+        let log = Log::new(LOG_LIMITS);
+        log.follow(&mut connection).map_err(failed)?;
         let thread = WriterThread {
             connection,
             memory: Memory::default(),
             sealer,
-            checkpointer: Checkpointer::start(&folder.database()).map_err(failed)?,
+            _checkpointer: Checkpointer::start(&folder.database(), Arc::clone(&log))
+                .map_err(failed)?,
+            log,
             on_committed,
             folder,
         };
@@ -207,9 +212,12 @@ impl Store {
             Body::Inline(bytes) => bytes.len(),
             Body::File(_) => 0,
         };
-        let bytes = event.head.as_bytes().len() + inline;
+        let facts = events::facts_of(&event);
+        let bytes = event.head.as_bytes().len() + inline + facts.len();
         self.writer()?
-            .try_write(bytes, move |writing| events::append(writing, &event))
+            .try_write(bytes, move |writing| {
+                events::append(writing, &event, &facts)
+            })
             .await
     }
 
@@ -324,11 +332,10 @@ impl Store {
     /// # Errors
     /// [`StoreError::Missing`] when consumer, event or replay do not exist or do not belong together.
     pub async fn record(&self, consumer: ConsumerId, report: Report) -> Result<(), StoreError> {
-        let bytes = report.sent_head.len() + report.reply_head.len() + report.reply_body.len();
-        let now = now();
+        let new = NewAttempt::new(report, now());
         self.writer()?
-            .write(bytes, move |writing| {
-                consumers::record(writing, consumer, &report, now)
+            .write(new.size(), move |writing| {
+                consumers::record(writing, consumer, &new)
             })
             .await
     }
@@ -353,11 +360,10 @@ impl Store {
         report: Report,
     ) -> Result<(), StoreError> {
         let made_by = made_by.clone();
-        let bytes = report.sent_head.len() + report.reply_head.len() + report.reply_body.len();
-        let now = now();
+        let new = NewAttempt::new(report, now());
         self.writer()?
-            .write(bytes, move |writing| {
-                consumers::record_outside(writing, &made_by, &report, now)
+            .write(new.size(), move |writing| {
+                consumers::record_outside(writing, &made_by, &new)
             })
             .await
     }

@@ -242,19 +242,44 @@ fn parsed<T: FromStr>(row: &Row<'_>, column: usize) -> Result<T, StoreReadError>
         .map_err(|_| StoreError::Failed(format!("a row holds the malformed name `{text}`")).into())
 }
 
+/// An attempt to be kept, made ready by the caller so that the writer has less to do.
+pub(super) struct NewAttempt {
+    report: Report,
+    facts: String,
+    recorded_at: Timestamp,
+}
+
+impl NewAttempt {
+    /// Takes what a client reported.
+    pub(super) fn new(report: Report, now: Timestamp) -> Self {
+        let facts = serde_json::to_string(&report.attempt).expect("attempts are plain data");
+        Self {
+            report,
+            facts,
+            recorded_at: now,
+        }
+    }
+
+    /// How many bytes it holds.
+    pub(super) fn size(&self) -> usize {
+        let report = &self.report;
+        let parts = [&report.sent_head, &report.reply_head, &report.reply_body];
+        self.facts.len() + parts.map(|part| part.len()).iter().sum::<usize>()
+    }
+}
+
 /// Keeps an attempt in a consumer's line, or of a replay for it.
 pub(super) fn record(
     writing: &mut Writing<'_>,
     consumer: ConsumerId,
-    report: &Report,
-    now: Timestamp,
+    new: &NewAttempt,
 ) -> Result<(), Failure> {
     let connection = writing.connection;
     let Some(remembered) = writing.memory.consumer(connection, consumer)? else {
         return Err(StoreError::missing("consumer", &consumer.0).into());
     };
     let endpoint = remembered.endpoint;
-    let attempt = &report.attempt;
+    let attempt = &new.report.attempt;
     let delivery = attempt.delivery;
     let place = Place::new(endpoint, delivery.seq);
     let seq = delivery.seq.0;
@@ -276,7 +301,7 @@ pub(super) fn record(
         };
     }
     if let Some(replay) = delivery.replay {
-        return record_of_replay(writing, consumer, place, replay, report, now);
+        return record_of_replay(writing, consumer, place, replay, new);
     }
     let line = Line {
         place,
@@ -284,7 +309,7 @@ pub(super) fn record(
         name: "",
         made_by: "",
     };
-    let is_inserted = keep_attempt(connection, &line, report, now)?;
+    let is_inserted = keep_attempt(connection, &line, new)?;
     // Settling twice changes nothing, and what a report settles is settled even when its attempt was kept before.
     if attempt.settled.is_some() {
         settle(writing, consumer, seq, seq)?;
@@ -301,8 +326,7 @@ fn record_of_replay(
     consumer: ConsumerId,
     place: Place,
     replay: ReplayId,
-    report: &Report,
-    now: Timestamp,
+    new: &NewAttempt,
 ) -> Result<(), Failure> {
     let connection = writing.connection;
     let exists: bool = connection.prepare_cached(FIND_REPLAY)?.query_row(
@@ -318,12 +342,12 @@ fn record_of_replay(
         name: &replay.to_string(),
         made_by: "",
     };
-    let is_inserted = keep_attempt(connection, &line, report, now)?;
+    let is_inserted = keep_attempt(connection, &line, new)?;
     connection
         .prepare_cached(COUNT_REPLAY)?
         .execute(named_params! {
             ":more": is_inserted,
-            ":is_settled": report.attempt.settled.is_some(),
+            ":is_settled": new.report.attempt.settled.is_some(),
             ":id": replay.as_bytes(),
         })?;
     Ok(())
@@ -352,10 +376,9 @@ struct Line<'a> {
 fn keep_attempt(
     connection: &Connection,
     line: &Line<'_>,
-    report: &Report,
-    now: Timestamp,
+    new: &NewAttempt,
 ) -> Result<bool, Failure> {
-    if insert_attempt(connection, line, report, now)? {
+    if insert_attempt(connection, line, new)? {
         return Ok(true);
     }
     let mut query = connection.prepare_cached(ATTEMPTS_OF_LINE)?;
@@ -363,30 +386,30 @@ fn keep_attempt(
         named_params! { ":place": line.place, ":consumer": line.consumer.0, ":line": line.name },
         |row| row.get::<_, String>(0),
     )?;
+    let attempt = &new.report.attempt;
     let mut last_number = 0;
     for facts in kept {
         let kept: Attempt = serde_json::from_str(&facts?)
             .map_err(|error| StoreError::Failed(format!("an attempt cannot be read: {error}")))?;
-        let is_the_same =
-            kept.started_at == report.attempt.started_at && kept.outcome == report.attempt.outcome;
+        let is_the_same = kept.started_at == attempt.started_at && kept.outcome == attempt.outcome;
         if is_the_same {
             return Ok(false);
         }
         last_number = kept.number.max(last_number);
     }
-    let mut renumbered = report.clone();
+    let mut renumbered = new.report.clone();
     renumbered.attempt.number = last_number.saturating_add(1);
-    Ok(insert_attempt(connection, line, &renumbered, now)?)
+    let renumbered = NewAttempt::new(renumbered, new.recorded_at);
+    Ok(insert_attempt(connection, line, &renumbered)?)
 }
 
 /// Writes an attempt's row; false when its line has one of the same number.
 fn insert_attempt(
     connection: &Connection,
     line: &Line<'_>,
-    report: &Report,
-    now: Timestamp,
+    new: &NewAttempt,
 ) -> rusqlite::Result<bool> {
-    let facts = serde_json::to_string(&report.attempt).expect("attempts are plain data");
+    let report = &new.report;
     let inserted = connection
         .prepare_cached(INSERT_ATTEMPT)?
         .execute(named_params! {
@@ -395,8 +418,8 @@ fn insert_attempt(
             ":line": line.name,
             ":number": report.attempt.number,
             ":made_by": line.made_by,
-            ":recorded_at": now.as_millis().cast_signed(),
-            ":facts": facts,
+            ":recorded_at": new.recorded_at.as_millis().cast_signed(),
+            ":facts": new.facts,
             ":sent_head": report.sent_head.as_ref(),
             ":reply_head": report.reply_head.as_ref(),
             ":reply_body": report.reply_body.as_ref(),
@@ -408,20 +431,19 @@ fn insert_attempt(
 pub(super) fn record_outside(
     writing: &Writing<'_>,
     made_by: &ConsumerName,
-    report: &Report,
-    now: Timestamp,
+    new: &NewAttempt,
 ) -> Result<(), Failure> {
     let connection = writing.connection;
-    let Some(place) = events::place_of(connection, report.attempt.event)? else {
-        return Err(StoreError::missing("event", &report.attempt.event).into());
+    let Some(place) = events::place_of(connection, new.report.attempt.event)? else {
+        return Err(StoreError::missing("event", &new.report.attempt.event).into());
     };
     let line = Line {
         place,
         consumer: ConsumerId(0),
-        name: &format!("{made_by} {}", report.attempt.started_at.as_millis()),
+        name: &format!("{made_by} {}", new.report.attempt.started_at.as_millis()),
         made_by: made_by.as_str(),
     };
-    keep_attempt(connection, &line, report, now)?;
+    keep_attempt(connection, &line, new)?;
     Ok(())
 }
 

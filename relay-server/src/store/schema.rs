@@ -17,6 +17,9 @@ const LOCK_TIMEOUT: Duration = Duration::from_secs(5);
 const WRITER_CACHE_KIB: i64 = 4096;
 const READER_CACHE_KIB: i64 = 1024;
 
+/// The file of a log that was longer is cut to this when the log starts anew.
+const KEPT_LOG_BYTES: i64 = 32 * 1024 * 1024;
+
 /// Opens a connection that writes.
 pub(super) fn connect(database: &Path) -> Result<Connection, rusqlite::Error> {
     let connection = Connection::open(database)?;
@@ -26,6 +29,7 @@ pub(super) fn connect(database: &Path) -> Result<Connection, rusqlite::Error> {
     connection.pragma_update(None, "foreign_keys", true)?;
     connection.pragma_update(None, "cache_size", -WRITER_CACHE_KIB)?;
     connection.pragma_update(None, "wal_autocheckpoint", 0)?;
+    connection.pragma_update(None, "journal_size_limit", KEPT_LOG_BYTES)?;
     connection.set_prepared_statement_cache_capacity(64);
     Ok(connection)
 }

@@ -6,7 +6,7 @@ use std::thread::JoinHandle;
 use rusqlite::Connection;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
-use super::checkpoint::Checkpointer;
+use super::checkpoint::{Checkpointer, Log};
 use super::error::{Failure, is_the_disks_fault};
 use super::folder::Folder;
 use super::memory::Memory;
@@ -176,7 +176,9 @@ pub(super) struct WriterThread {
     pub(super) connection: Connection,
     pub(super) memory: Memory,
     pub(super) sealer: Sealer,
-    pub(super) checkpointer: Checkpointer,
+    pub(super) log: Arc<Log>,
+    /// Behind the connection: whoever closes the database last moves the rest of its log.
+    pub(super) _checkpointer: Checkpointer,
     pub(super) on_committed: OnCommitted,
     // Last, so that its lock is released when the database is closed.
     pub(super) folder: Folder,
@@ -201,8 +203,21 @@ impl WriterThread {
     fn run(&mut self, mut queue: mpsc::Receiver<Box<dyn Waiting>>) {
         while let Some(first) = queue.blocking_recv() {
             let batch = gather(first, &mut queue);
-            self.commit_all(batch);
-            self.checkpointer.committed(&self.connection);
+            if self.log.has_room() {
+                self.commit_all(batch);
+            } else {
+                self.refuse_all(batch);
+            }
+        }
+    }
+
+    fn refuse_all(&self, batch: Vec<Box<dyn Waiting>>) {
+        let detail =
+            "its write-ahead log is full, because another program has been reading for long";
+        tracing::error!(detail, "batch refused");
+        for mut waiting in batch {
+            waiting.fail(StoreError::unwritable(self.folder.path(), &detail));
+            waiting.answer();
         }
     }
 
@@ -230,6 +245,8 @@ impl WriterThread {
     /// Runs the batch in one transaction. After an error nothing of it is kept.
     fn commit(&mut self, batch: &mut [Box<dyn Waiting>]) -> Result<(), rusqlite::Error> {
         let mut events = Vec::new();
+        let log = Arc::clone(&self.log);
+        let turn = log.turn();
         let result = self.transact(batch, &mut events);
         if let Err(error) = result {
             self.memory.forget();
@@ -239,6 +256,7 @@ impl WriterThread {
             }
             return Err(error);
         }
+        drop(turn);
         for event in &events {
             event.body.keep();
         }
