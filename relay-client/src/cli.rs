@@ -20,13 +20,8 @@ use crate::settings;
 /// A relay receives each webhook, checks its signature, keeps it, and streams it here, where it is
 /// replayed against localhost as the provider sent it.
 #[derive(Debug, Parser)]
-#[command(
-    name = "towline",
-    version,
-    propagate_version = true,
-    arg_required_else_help = true
-)]
-#[command(after_long_help = "\
+#[command(name = "towline", version, arg_required_else_help = true)]
+#[command(after_help = "\
 Examples:
   towline demo                                       see the whole way in ten seconds
   towline listen 3000                                deliver to http://localhost:3000
@@ -34,11 +29,11 @@ Examples:
   towline events list                                what came in
   towline replay evt_06…                             deliver it again
 
-Settings are looked for in this order: flag, TOWLINE_* variable, .towline.toml of the project, profile
+Settings are looked for in this order: flag, TOWLINE_* variable, .towline.toml of the project, profile \
 in $XDG_CONFIG_HOME/towline/config.toml, default.
 
-Exit codes: 0 done, 1 unexpected, 2 usage, 10 unauthorised, 11 forbidden, 12 not found, 13 invalid input,
-14 rate limited, 15 verification failed, 16 target unreachable, 17 relay unreachable, 18 taken over,
+Exit codes: 0 done, 1 unexpected, 2 usage, 10 unauthorised, 11 forbidden, 12 not found, 13 invalid input, \
+14 rate limited, 15 verification failed, 16 target unreachable, 17 relay unreachable, 18 taken over, \
 19 expectation not met, 130 interrupted.")]
 pub struct Cli {
     #[command(flatten)]

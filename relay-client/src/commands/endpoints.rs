@@ -70,14 +70,14 @@ pub struct Named {
 pub struct Rotate {
     /// The endpoint
     name: EndpointName,
-    #[command(flatten)]
-    secret: SecretOptions,
     /// Replace the secret of the same name; the old one is no longer valid
     #[arg(long)]
     replace: bool,
     /// Remove the secret with this name
     #[arg(long, value_name = "NAME")]
     remove: Option<SecretName>,
+    #[command(flatten)]
+    secret: SecretOptions,
 }
 
 /// The options of `delete`.

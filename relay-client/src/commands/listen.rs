@@ -26,14 +26,14 @@ use crate::target::Target;
 
 /// Deliver an endpoint's events to an app on this machine
 #[derive(Debug, Args)]
-#[command(after_long_help = "\
-The public URL comes first, alone on stdout; two lines follow for each event. With no relay configured, one is
-started in this process; only this machine can reach it. ^C lets the app finish what it has; a second ^C stops
+#[command(after_help = "\
+The public URL comes first, alone on stdout; two lines follow for each event. With no relay configured, one is \
+started in this process; only this machine can reach it. ^C lets the app finish what it has; a second ^C stops \
 at once. Whatever the app did not get waits and is delivered next time.
 
 Examples:
   towline listen 3000
-  towline listen localhost:3000/webhooks --endpoint orders --provider stripe --secret-env STRIPE_SECRET
+  towline listen :3000/hooks --endpoint orders --provider stripe --secret-env STRIPE_SECRET
   towline listen 3000 --endpoint rewards --provider extole --variant jwt --secret-file key.txt
   towline listen 3000 --since 10m                   what came in the last ten minutes, too
   towline listen 5173 --host-header rewrite         for Vite, Rails and Django, which check the host
@@ -51,6 +51,12 @@ pub struct Arguments {
     /// The provider whose signatures a new endpoint checks, such as `github` [variable: TOWLINE_PROVIDER]
     #[arg(long, value_name = "NAME")]
     provider: Option<String>,
+    /// Print the public URL, making the endpoint if it is new, and end
+    #[arg(long)]
+    print_url: bool,
+    /// The data folder of the relay on this machine, when none is configured
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
     #[command(flatten)]
     scheme: SchemeOptions,
     #[command(flatten)]
@@ -94,12 +100,6 @@ pub struct Arguments {
     /// Do not check the target's certificate
     #[arg(long, help_heading = "Delivery")]
     insecure: bool,
-    /// Print the public URL, making the endpoint if it is new, and end
-    #[arg(long)]
-    print_url: bool,
-    /// The data folder of the relay on this machine, when none is configured
-    #[arg(long, value_name = "DIR", hide_short_help = true)]
-    data: Option<PathBuf>,
 }
 
 /// Listens until ^C.

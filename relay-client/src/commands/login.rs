@@ -17,7 +17,7 @@ use crate::settings::{Profile, SecretSource, parse_relay};
 /// Store a relay's address and a token for it in a profile
 #[derive(Debug, Args)]
 #[command(after_help = "\
-The token comes from --token-file, TOWLINE_TOKEN, stdin, or a prompt, is tried, and is stored in
+The token comes from --token-file, TOWLINE_TOKEN, stdin, or a prompt, is tried, and is stored in \
 $XDG_CONFIG_HOME/towline/config.toml, which only you can read.
 
 Examples:

@@ -17,8 +17,8 @@ use crate::target::Target;
 /// Deliver kept events again
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Without --to the relay hands the events to their consumers; a consumer that is away gets them when it is back.
-With --to this machine makes the call at once, and the relay keeps the outcome. Ends with 16 when a target did
+Without --to the relay hands the events to their consumers; a consumer that is away gets them when it is back. \
+With --to this machine makes the call at once, and the relay keeps the outcome. Ends with 16 when a target did \
 not answer.
 
 Examples:

@@ -10,7 +10,7 @@ use super::{Exit, local_relay};
 /// Run a relay on this machine
 #[derive(Debug, Args)]
 #[command(after_help = "\
-The first start makes DATA/admin.token, the token for everything. SIGINT and SIGTERM stop the relay in an
+The first start makes DATA/admin.token, the token for everything. SIGINT and SIGTERM stop the relay in an \
 orderly way. RUST_LOG=debug makes its log say more.
 
 Examples:

@@ -30,12 +30,12 @@ const MOST_BYTES: u64 = 64 * 1024 * 1024;
 /// Check the signature of a request, and say why it fails
 #[derive(Debug, Args)]
 #[command(after_help = "\
-The request is raw HTTP, head and body, from a file, stdin, or a kept event, as `towline events show --raw` writes
+The request is raw HTTP, head and body, from a file, stdin, or a kept event, as `towline events show --raw` writes \
 it. Ends with 0 when it is valid and with 15 when it is not.
 
 Examples:
   towline verify github request.http --secret-env GITHUB_SECRET
-  towline events show evt_06… --raw | towline verify stripe --secret-file live.txt --now 2026-11-24T12:00:00Z
+  towline events show evt_06… --raw | towline verify stripe --secret-file live.txt
   towline verify extole evt_06… --secret-file key.txt --variant jwt
   towline verify mine request.http --scheme mine.toml --secret-file key.txt")]
 pub struct Arguments {
@@ -44,6 +44,12 @@ pub struct Arguments {
     /// A file, an event's id, or `-` for stdin
     #[arg(default_value = "-", value_name = "REQUEST")]
     request: String,
+    /// The time to check at, RFC 3339 [default: now; for a kept event when it was received]
+    #[arg(long, value_name = "TIME")]
+    now: Option<Timestamp>,
+    /// The public URL as the provider knows it [default: by the Host field, or the kept event's]
+    #[arg(long, value_name = "URL")]
+    url: Option<String>,
     #[command(flatten)]
     scheme: SchemeOptions,
     /// A file with a signing secret; `-` is stdin (repeatable)
@@ -52,12 +58,6 @@ pub struct Arguments {
     /// A variable that holds a signing secret (repeatable)
     #[arg(long, value_name = "VARIABLE", help_heading = "Secret")]
     secret_env: Vec<String>,
-    /// The time to check at, RFC 3339 [default: now; for a kept event when it was received]
-    #[arg(long, value_name = "TIME")]
-    now: Option<Timestamp>,
-    /// The public URL as the provider knows it [default: by the Host field, or the kept event's]
-    #[arg(long, value_name = "URL")]
-    url: Option<String>,
 }
 
 /// The result as JSON.

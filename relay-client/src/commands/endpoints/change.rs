@@ -22,8 +22,6 @@ pub struct Change {
     /// Take any scheme of the provider again
     #[arg(long, conflicts_with = "variant")]
     any_variant: bool,
-    #[command(flatten)]
-    scheme: SchemeOptions,
     /// What happens to requests whose check fails
     #[arg(long, value_name = "WHAT", value_enum)]
     on_failure: Option<FailureRule>,
@@ -39,6 +37,8 @@ pub struct Change {
     /// The longest body in bytes
     #[arg(long, value_name = "BYTES")]
     max_body: Option<u64>,
+    #[command(flatten)]
+    scheme: SchemeOptions,
 }
 
 /// [`OnFailure`] as it is typed.
