@@ -65,8 +65,30 @@ pub(super) fn findings(
         ));
         return findings;
     }
-    findings.extend(Search::new(provider, delivery).run());
+    let found = Search::new(provider, delivery).run();
+    if found.is_none() && failing.cause == Cause::SignatureMismatch {
+        findings.push(nothing_matches(delivery));
+    }
+    findings.extend(found);
     findings
+}
+
+/// The signature is well made, and nothing that usually goes wrong explains it.
+fn nothing_matches(delivery: &Delivery<'_>) -> Finding {
+    let names: Vec<_> = delivery
+        .settings
+        .secrets
+        .iter()
+        .map(|(name, _)| format!("`{name}`"))
+        .collect();
+    finding(
+        "nothing_matches",
+        format!(
+            "it matches neither another form of the secret {}, nor a changed body, nor another URL, nor another provider",
+            names.join(", ")
+        ),
+        "the sender most likely signs with another secret: copy the provider's once more and put it with `towline endpoints rotate-secret`",
+    )
 }
 
 fn finding(code: &str, sentence: impl Into<String>, hint: impl Into<String>) -> Finding {
