@@ -13,7 +13,12 @@ mod memory;
 mod progress;
 mod place;
 mod events;
+mod kept;
+mod listing;
+mod trimming;
 mod consumers;
+mod attempts;
+mod replays;
 mod endpoints;
 mod tokens;
 mod readers;
@@ -37,8 +42,8 @@ pub use types::{
     StoredAttempt, StoredEvent, TokenInfo,
 };
 
+use attempts::NewAttempt;
 use checkpoint::{Checkpointer, LOG_LIMITS, Log};
-use consumers::NewAttempt;
 use folder::Folder;
 use memory::Memory;
 use readers::Readers;
@@ -261,7 +266,7 @@ impl Store {
         let bodies = Arc::clone(&self.inner.bodies);
         let readers = &self.inner.readers;
         readers
-            .read(move |connection| events::list(connection, &bodies, &query))
+            .read(move |connection| listing::list(connection, &bodies, &query))
             .await
     }
 
@@ -273,7 +278,7 @@ impl Store {
         let mut removed = 0;
         loop {
             let step = self
-                .write(move |writing| events::trim_step(writing.connection, endpoint, through))
+                .write(move |writing| trimming::trim_step(writing.connection, endpoint, through))
                 .await?;
             if step.events == 0 {
                 return Ok(removed);
@@ -335,7 +340,7 @@ impl Store {
         let new = NewAttempt::new(report, now());
         self.writer()?
             .write(new.size(), move |writing| {
-                consumers::record(writing, consumer, &new)
+                attempts::record(writing, consumer, &new)
             })
             .await
     }
@@ -363,7 +368,7 @@ impl Store {
         let new = NewAttempt::new(report, now());
         self.writer()?
             .write(new.size(), move |writing| {
-                consumers::record_outside(writing, &made_by, &new)
+                attempts::record_outside(writing, &made_by, &new)
             })
             .await
     }
@@ -379,7 +384,7 @@ impl Store {
         consumer: ConsumerId,
         now: Timestamp,
     ) -> Result<(), StoreError> {
-        self.write(move |writing| consumers::add_replay(writing, id, event, consumer, now))
+        self.write(move |writing| replays::add_replay(writing, id, event, consumer, now))
             .await
     }
 
@@ -394,7 +399,7 @@ impl Store {
     ) -> Result<Vec<PendingReplay>, StoreError> {
         let readers = &self.inner.readers;
         readers
-            .read(move |connection| consumers::pending_replays(connection, consumer, limit))
+            .read(move |connection| replays::pending_replays(connection, consumer, limit))
             .await
     }
 
@@ -405,7 +410,7 @@ impl Store {
     pub async fn attempts(&self, event: EventId) -> Result<Vec<StoredAttempt>, StoreError> {
         let readers = &self.inner.readers;
         readers
-            .read(move |connection| consumers::attempts(connection, event))
+            .read(move |connection| attempts::attempts(connection, event))
             .await
     }
 }

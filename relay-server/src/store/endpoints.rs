@@ -9,9 +9,9 @@ use towline_shared::id::{EndpointName, SecretName, Seq};
 use towline_shared::time::Timestamp;
 
 use super::error::Failure;
-use super::events::{self, Removed};
 use super::place::MAX_SEQ;
 use super::sealing::{Sealed, Sealer};
+use super::trimming::{Removed, trim_step};
 use super::writer::Writing;
 use super::{Endpoint, EndpointChange, EndpointId, NamedSecret, NewEndpoint, StoreError};
 
@@ -268,7 +268,7 @@ pub(super) fn sweep_step(connection: &Connection) -> Result<Option<Removed>, Fai
     let Some(endpoint) = deleted else {
         return Ok(None);
     };
-    let removed = events::trim_step(connection, endpoint, Seq(MAX_SEQ))?;
+    let removed = trim_step(connection, endpoint, Seq(MAX_SEQ))?;
     if removed.events == 0 {
         let which = named_params! { ":endpoint": endpoint.0 };
         connection.prepare_cached(REMOVE)?.execute(which)?;
