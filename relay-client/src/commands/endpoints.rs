@@ -101,7 +101,11 @@ pub async fn run(command: Command, context: &Context) -> anyhow::Result<Exit> {
         Command::List => list(context, &api).await,
         Command::Show(Named { name }) => show(&name, context, &api).await,
         Command::Update(change) => {
-            let (name, change) = change.into_change()?;
+            let provider_before = match change.needs_provider_of() {
+                Some(name) => api.endpoint(name).await?.provider,
+                None => None,
+            };
+            let (name, change) = change.into_change(provider_before.as_deref())?;
             let view = api.change_endpoint(&name, &change).await?;
             view::one(&view, None, context)
         }

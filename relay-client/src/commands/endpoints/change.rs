@@ -1,5 +1,7 @@
 //! `towline endpoints update`: what to change, and what stays.
 
+use std::collections::BTreeMap;
+
 use clap::{Args, ValueEnum};
 use towline_shared::api::{Ack, ChangeEndpoint, OnFailure};
 use towline_shared::id::EndpointName;
@@ -51,8 +53,16 @@ enum FailureRule {
 }
 
 impl Change {
-    /// The endpoint's name and the change of it.
-    pub(super) fn into_change(self) -> anyhow::Result<(EndpointName, ChangeEndpoint)> {
+    /// The endpoint whose present provider must be known, because another one may come in its place.
+    pub(super) fn needs_provider_of(&self) -> Option<&EndpointName> {
+        self.provider.is_some().then_some(&self.name)
+    }
+
+    /// The endpoint's name and the change of it. Variant and parameters belong to a provider and go with it.
+    pub(super) fn into_change(
+        self,
+        provider_before: Option<&str>,
+    ) -> anyhow::Result<(EndpointName, ChangeEndpoint)> {
         let mut change = ChangeEndpoint {
             on_failure: self.on_failure.map(|rule| match rule {
                 FailureRule::Reject => OnFailure::Reject,
@@ -66,6 +76,7 @@ impl Change {
             change.provider = Some(None);
             change.own_scheme = Some(None);
             change.variant = Some(None);
+            change.parameters = Some(BTreeMap::new());
         }
         if let Some(provider) = &self.provider {
             let own_scheme = self.scheme.own_scheme(provider)?;
@@ -74,6 +85,10 @@ impl Change {
             }
             change.own_scheme = Some(own_scheme);
             change.provider = Some(Some(provider.clone()));
+            if provider_before != Some(provider.as_str()) {
+                change.variant = Some(None);
+                change.parameters = Some(BTreeMap::new());
+            }
         } else if self.scheme.scheme.is_some() {
             let usage = Failure::usage("`--scheme` needs `--provider` with the name of its table");
             return Err(usage.into());
@@ -98,5 +113,51 @@ impl Change {
             headers: self.ack_header.clone(),
             body: self.ack_body.clone(),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Debug, Parser)]
+    struct Line {
+        #[command(flatten)]
+        change: Change,
+    }
+
+    fn change(provider_before: Option<&str>, options: &[&str]) -> ChangeEndpoint {
+        let line = ["update", "orders"].iter().chain(options);
+        let line = Line::try_parse_from(line).unwrap();
+        line.change.into_change(provider_before).unwrap().1
+    }
+
+    #[test]
+    fn variant_and_parameters_go_with_the_provider_they_belong_to() {
+        for before in [Some("extole"), None] {
+            let change = change(before, &["--provider", "github"]);
+
+            assert_eq!(change.variant, Some(None), "{before:?}");
+            assert_eq!(change.parameters, Some(BTreeMap::new()), "{before:?}");
+        }
+        let change = change(Some("extole"), &["--no-provider"]);
+        assert_eq!(change.variant, Some(None));
+        assert_eq!(change.parameters, Some(BTreeMap::new()));
+    }
+
+    #[test]
+    fn variant_and_parameters_stay_with_the_same_provider_and_are_taken_when_given() {
+        let same = change(Some("github"), &["--provider", "github"]);
+        let given = change(
+            Some("github"),
+            &["--provider", "extole", "--variant", "jwt", "--param", "a=b"],
+        );
+
+        assert_eq!((same.variant, same.parameters), (None, None));
+        assert_eq!(given.variant, Some(Some("jwt".to_owned())));
+        let parameters = BTreeMap::from([("a".to_owned(), "b".to_owned())]);
+        assert_eq!(given.parameters, Some(parameters));
     }
 }
