@@ -6,6 +6,7 @@ mod endpoint;
 mod follow;
 mod plan;
 mod rejected;
+mod view;
 
 use std::path::PathBuf;
 use std::time::Duration;

@@ -142,11 +142,6 @@ impl<'a> Line<'a> {
             left: summary.left,
         })
     }
-
-    /// A sentence of this program.
-    pub const fn notice(message: &'a str) -> Self {
-        Self::new(Kind::Notice { message })
-    }
 }
 
 fn millis(duration: std::time::Duration) -> u64 {
