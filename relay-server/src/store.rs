@@ -119,7 +119,8 @@ impl Store {
         let failed = |error: rusqlite::Error| StoreError::database(&options.folder, &error);
         let mut connection = schema::connect(&folder.database()).map_err(failed)?;
         schema::migrate(&mut connection, &options.folder)?;
-        let sealer = Sealer::open(&folder.key_file())?;
+        let has_secrets = endpoints::has_secrets(&connection).map_err(failed)?;
+        let sealer = Sealer::open(&folder.key_file(), has_secrets)?;
         body::sweep(&connection, &folder.bodies())?;
         let readers = Readers::new(folder.database(), folder.path());
         let bodies: Arc<Path> = folder.bodies().into();

@@ -24,6 +24,7 @@ const CREATE: &str = "INSERT INTO endpoint (name, key, settings, created_at)
 const CHANGE: &str = "UPDATE endpoint SET settings = :settings WHERE endpoint_id = :endpoint";
 const SECRETS: &str = "SELECT name, key_id, nonce, sealed, created_at FROM endpoint_secret
     WHERE endpoint = :endpoint ORDER BY created_at, name";
+const HAS_SECRETS: &str = "SELECT EXISTS (SELECT 1 FROM endpoint_secret)";
 const HAS_SECRET: &str = "SELECT EXISTS (SELECT 1 FROM endpoint_secret
     WHERE endpoint = :endpoint AND name = :name)";
 const PUT_SECRET: &str = "INSERT OR REPLACE INTO endpoint_secret
@@ -51,6 +52,11 @@ struct Settings {
     ack: Ack,
     on_failure: OnFailure,
     max_body: u64,
+}
+
+/// Whether any secret was ever encrypted and is still kept.
+pub(super) fn has_secrets(connection: &Connection) -> rusqlite::Result<bool> {
+    connection.query_row(HAS_SECRETS, [], |row| row.get(0))
 }
 
 /// All endpoints with their secrets.

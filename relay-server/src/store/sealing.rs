@@ -34,8 +34,12 @@ pub(super) struct Sealed {
 }
 
 impl Sealer {
-    /// Reads the key file, which is made when there is none.
-    pub(super) fn open(file: &Path) -> Result<Self, StoreError> {
+    /// Reads the key file, which is made when there is none and no secret needs it yet.
+    pub(super) fn open(file: &Path, has_secrets: bool) -> Result<Self, StoreError> {
+        if has_secrets && !file.exists() {
+            let detail = "it is not there, and the database has secrets encrypted with it";
+            return Err(unusable(file, detail.to_owned()));
+        }
         let key = read_or_make(file).map_err(|error| unusable(file, error.to_string()))?;
         if key.len() != KEY_BYTES {
             let detail = format!("it has {} bytes, not {KEY_BYTES}", key.len());
@@ -161,7 +165,7 @@ mod tests {
     #[test]
     fn a_secret_opens_only_in_its_own_place() {
         let folder = tempfile::tempdir().unwrap();
-        let sealer = Sealer::open(&folder.path().join("key")).unwrap();
+        let sealer = Sealer::open(&folder.path().join("key"), false).unwrap();
         let sealed = sealer
             .seal(EndpointId(1), &name("live"), &Secret::new("salt"))
             .unwrap();
@@ -185,8 +189,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("key");
 
-        let first = Sealer::open(&file).unwrap();
-        let second = Sealer::open(&file).unwrap();
+        let first = Sealer::open(&file, false).unwrap();
+        let second = Sealer::open(&file, false).unwrap();
 
         assert_eq!(first.key_id, second.key_id);
         assert_eq!(
@@ -205,7 +209,7 @@ mod tests {
             let file = folder.path().join("key");
             fs::write(&file, vec![1; length]).unwrap();
 
-            let error = Sealer::open(&file).err().unwrap().to_string();
+            let error = Sealer::open(&file, false).err().unwrap().to_string();
 
             assert!(error.ends_with(message), "{error}");
             fs::remove_file(&file).unwrap();

@@ -330,3 +330,116 @@ async fn what_a_stopped_relay_left_of_a_deleted_endpoint_is_swept_after_the_star
     }
     assert!(store.endpoints().await.unwrap().is_empty());
 }
+
+/// A store whose writer is held after its first commit until the returned side is dropped, and then tells how
+/// many events each commit had.
+fn held_store(
+    folder: &TempDir,
+) -> (
+    Store,
+    tokio::sync::mpsc::UnboundedReceiver<usize>,
+    std::sync::mpsc::Sender<()>,
+) {
+    let (committing, committed) = tokio::sync::mpsc::unbounded_channel();
+    let (release, held) = std::sync::mpsc::channel::<()>();
+    let held = Mutex::new(held);
+    let on_committed: OnCommitted = Box::new(move |events| {
+        let _ = committing.send(events.len());
+        let _ = held.lock().recv();
+    });
+    let store = Store::open(&options(folder.path()), on_committed).unwrap();
+    (store, committed, release)
+}
+
+#[tokio::test]
+async fn what_waits_is_committed_together() {
+    let folder = TempDir::new().unwrap();
+    let (store, mut committed, release) = held_store(&folder);
+    let orders = endpoint(&store, "orders").await;
+    let mut appends: Vec<_> = (0..11)
+        .map(|_| Box::pin(store.append(small(&orders))))
+        .collect();
+    let first = futures_util::FutureExt::now_or_never(appends[0].as_mut());
+    assert!(first.is_none());
+    assert_eq!(committed.recv().await, Some(1));
+    for append in &mut appends[1..] {
+        assert!(futures_util::FutureExt::now_or_never(append.as_mut()).is_none());
+    }
+
+    drop(release);
+
+    for append in appends {
+        append.await.unwrap();
+    }
+    assert_eq!(committed.recv().await, Some(10));
+}
+
+#[tokio::test]
+async fn an_event_that_cannot_be_kept_spoils_no_other_of_its_batch() {
+    let folder = TempDir::new().unwrap();
+    let (store, mut committed, release) = held_store(&folder);
+    let orders = endpoint(&store, "orders").await;
+    let first = small(&orders);
+    let twin = NewEvent {
+        id: first.id,
+        ..small(&orders)
+    };
+    let mut appends: Vec<_> = [first, small(&orders), twin, small(&orders)]
+        .map(|event| Box::pin(store.append(event)))
+        .into();
+    assert!(futures_util::FutureExt::now_or_never(appends[0].as_mut()).is_none());
+    assert_eq!(committed.recv().await, Some(1));
+    for append in &mut appends[1..] {
+        assert!(futures_util::FutureExt::now_or_never(append.as_mut()).is_none());
+    }
+
+    drop(release);
+
+    let mut places = Vec::new();
+    for append in appends {
+        places.push(append.await.ok().map(|event| event.info.seq.0));
+    }
+    assert_eq!(places, [Some(1), Some(2), None, Some(3)]);
+    let kept = store.events_after(orders.id, Seq(0), 9).await.unwrap();
+    assert_eq!(kept.len(), 3);
+}
+
+#[tokio::test]
+async fn a_key_file_that_was_lost_or_exchanged_is_named_at_the_start() {
+    let folder = TempDir::new().unwrap();
+    let store = open(&folder);
+    endpoint(&store, "orders").await;
+    store.close().await;
+    let key = folder.path().join("secrets.key");
+    let good = std::fs::read(&key).unwrap();
+
+    std::fs::write(&key, [1; 32]).unwrap();
+    let exchanged = Store::open(&options(folder.path()), Box::new(|_| {}));
+    std::fs::remove_file(&key).unwrap();
+    let lost = Store::open(&options(folder.path()), Box::new(|_| {}));
+
+    for refused in [exchanged, lost] {
+        let error = refused.err().unwrap();
+        assert!(matches!(error, StoreError::Key { .. }), "{error}");
+        assert!(error.to_string().contains("secrets.key"), "{error}");
+    }
+    assert!(!key.exists(), "no other key takes its place");
+    std::fs::write(&key, good).unwrap();
+    assert_eq!(open(&folder).endpoints().await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn a_file_that_is_no_database_is_refused_and_stays_as_it_was() {
+    let folder = TempDir::new().unwrap();
+    let database = folder.path().join("towline.db");
+    std::fs::write(&database, "not a database, but long enough to look at").unwrap();
+
+    let refused = Store::open(&options(folder.path()), Box::new(|_| {}));
+
+    assert!(matches!(refused.err(), Some(StoreError::Failed(_))));
+    assert!(
+        std::fs::read(&database)
+            .unwrap()
+            .starts_with(b"not a database")
+    );
+}
