@@ -319,6 +319,32 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_relay_whose_admin_token_was_revoked_starts_with_a_new_one() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().unwrap();
+        let now = Timestamp::from(SystemTime::now());
+        let running = start(config(&folder)).await.unwrap();
+        let file = running.admin_token_file();
+        let revoked = std::fs::read_to_string(&file).unwrap();
+        let store = &running.relay().store;
+        let id = store.tokens().await.unwrap()[0].id;
+        store.revoke_token(id, now).await.unwrap();
+        running.stop().await;
+
+        let running = start(config(&folder)).await.unwrap();
+
+        let fresh = std::fs::read_to_string(&file).unwrap();
+        let mode = std::fs::metadata(&file).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        for (token, is_let_in) in [(revoked, false), (fresh, true)] {
+            let authorization = format!("Bearer {}", token.trim_end());
+            let auth = &running.relay().auth;
+            let allowed = auth.allow(Some(authorization.as_bytes()), Scope::Admin, now);
+            assert_eq!(allowed.await.is_ok(), is_let_in);
+        }
+    }
+
+    #[tokio::test]
     async fn an_admin_token_of_another_relay_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         let running = start(config(&folder)).await.unwrap();

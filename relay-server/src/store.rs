@@ -519,6 +519,17 @@ impl Store {
             .await
     }
 
+    /// Whether there is or was a token with this SHA-256, revoked and expired ones included.
+    ///
+    /// # Errors
+    /// As [`Store::events_after`].
+    pub async fn has_had_token(&self, sha256: [u8; 32]) -> Result<bool, StoreError> {
+        let readers = &self.inner.readers;
+        readers
+            .read(move |connection| Ok(tokens::is_known(connection, sha256)?))
+            .await
+    }
+
     /// All tokens, revoked ones included, newest first.
     ///
     /// # Errors

@@ -1,4 +1,4 @@
-//! The first token of a relay: made at the first start, written to `admin.token` for its owner alone.
+//! The admin token of a relay: made at the first start, and anew when it was revoked; written to `admin.token` for its owner alone.
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -17,17 +17,15 @@ pub(super) fn file(data: &Path) -> PathBuf {
     data.join("admin.token")
 }
 
-/// Makes the token at the first start; later, makes sure that the file still opens this store.
+/// Makes the token at the first start, and another when that was revoked; else makes sure that the file still
+/// opens this store.
 pub(super) async fn ensure(data: &Path, store: &Store, auth: &Auth) -> Result<(), StartError> {
     let path = file(data);
     let now = Timestamp::from(SystemTime::now());
     let written = match std::fs::read(&path) {
         Ok(written) => written,
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            let fresh = FreshToken::make();
-            // The file comes first: a token without its file would be of no use to anybody.
-            write_for_owner(&path, fresh.token.expose()).map_err(|error| refuse(&path, &error))?;
-            return keep(store, fresh.sha256, now).await;
+            return make(&path, store, now).await;
         }
         Err(error) => return Err(refuse(&path, &error)),
     };
@@ -39,8 +37,23 @@ pub(super) async fn ensure(data: &Path, store: &Store, auth: &Auth) -> Result<()
         Err(_) if store.tokens().await?.is_empty() => {
             keep(store, Sha256::digest(token).into(), now).await
         }
+        // It was revoked, and stays so. Whoever owns the folder owns the relay, and gets another.
+        Err(AuthError::Unauthorised)
+            if store.has_had_token(Sha256::digest(token).into()).await? =>
+        {
+            make(&path, store, now).await?;
+            tracing::warn!(file = %path.display(), "admin token was revoked; the file has a new one");
+            Ok(())
+        }
         Err(error) => Err(refuse(&path, &error)),
     }
+}
+
+async fn make(path: &Path, store: &Store, now: Timestamp) -> Result<(), StartError> {
+    let fresh = FreshToken::make();
+    // The file comes first: a token without its file would be of no use to anybody.
+    write_for_owner(path, fresh.token.expose()).map_err(|error| refuse(path, &error))?;
+    keep(store, fresh.sha256, now).await
 }
 
 async fn keep(store: &Store, sha256: [u8; 32], now: Timestamp) -> Result<(), StartError> {

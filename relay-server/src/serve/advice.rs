@@ -29,8 +29,8 @@ impl StartError {
             Self::Tls { .. } => "give a certificate chain and its private key, both as PEM files",
             Self::AdminToken { path, .. } => {
                 return Some(format!(
-                    "move `{}` away and make a new token with `towline tokens create` and another admin token; \
-                     it must be a file of this data folder",
+                    "`{}` must be this data folder's own: put that back, or move the file away, and the next start \
+                     makes a new token",
                     path.display()
                 ));
             }

@@ -25,10 +25,7 @@ const REVOKE: &str = "UPDATE token SET revoked_at = min(revoked_at, :now) WHERE 
 /// Keeps a token's hash.
 pub(super) fn create(writing: &Writing<'_>, new: &NewToken) -> Result<TokenInfo, Failure> {
     let connection = writing.connection;
-    let exists: bool = connection
-        .prepare_cached(HASH_EXISTS)?
-        .query_row(named_params! { ":sha256": new.sha256 }, |row| row.get(0))?;
-    if exists {
+    if is_known(connection, new.sha256)? {
         return Err(StoreError::exists("token", &new.name).into());
     }
     let scopes: Vec<&str> = new.scopes.iter().map(|scope| scope.as_str()).collect();
@@ -49,6 +46,13 @@ pub(super) fn create(writing: &Writing<'_>, new: &NewToken) -> Result<TokenInfo,
         expires_at: new.expires_at,
         revoked_at: None,
     })
+}
+
+/// Whether a token has this hash, whatever has become of it.
+pub(super) fn is_known(connection: &Connection, sha256: [u8; 32]) -> rusqlite::Result<bool> {
+    connection
+        .prepare_cached(HASH_EXISTS)?
+        .query_row(named_params! { ":sha256": sha256 }, |row| row.get(0))
 }
 
 /// The token with this hash, when it works at `now`.
