@@ -117,6 +117,7 @@ impl Store {
     pub fn open(options: &StoreOptions, on_committed: OnCommitted) -> Result<Self, StoreError> {
         let folder = Folder::open(&options.folder)?;
         let failed = |error: rusqlite::Error| StoreError::database(&options.folder, &error);
+        folder.make_database()?;
         let mut connection = schema::connect(&folder.database()).map_err(failed)?;
         schema::migrate(&mut connection, &options.folder)?;
         let has_secrets = endpoints::has_secrets(&connection).map_err(failed)?;

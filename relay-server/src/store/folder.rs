@@ -1,11 +1,14 @@
 //! The data folder: what lies where, made readable for its owner only, and held by one relay at a time.
 
-use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
+use std::fs::{self, DirBuilder, File, OpenOptions, Permissions, TryLockError};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use super::StoreError;
+
+/// The mode of a file that only its owner reads and writes.
+const PRIVATE_FILE: u32 = 0o600;
 
 /// The data folder of an open store; its lock ends with it.
 #[derive(Debug)]
@@ -24,7 +27,7 @@ impl Folder {
             .create(true)
             .write(true)
             .truncate(false)
-            .mode(0o600)
+            .mode(PRIVATE_FILE)
             .open(path.join("lock"))
             .map_err(unwritable)?;
         match lock.try_lock() {
@@ -43,6 +46,27 @@ impl Folder {
     pub(super) fn is_held(path: &Path) -> bool {
         let lock = File::open(path.join("lock"));
         lock.is_ok_and(|lock| matches!(lock.try_lock_shared(), Err(TryLockError::WouldBlock)))
+    }
+
+    /// Makes the file of the database before SQLite does, which would let the folder's group and others read
+    /// it; the files beside it get the same mode. One that stands there already is closed to them.
+    pub(super) fn make_database(&self) -> Result<(), StoreError> {
+        let make = || {
+            let database = self.database();
+            OpenOptions::new()
+                .create(true)
+                .append(true)
+                .mode(PRIVATE_FILE)
+                .open(&database)?
+                .set_permissions(Permissions::from_mode(PRIVATE_FILE))?;
+            for ending in ["-wal", "-shm"] {
+                let mut beside = database.clone().into_os_string();
+                beside.push(ending);
+                close_to_others(Path::new(&beside))?;
+            }
+            Ok(())
+        };
+        make().map_err(|error: io::Error| StoreError::writing(&self.path, &error))
     }
 
     /// The folder itself.
@@ -70,6 +94,13 @@ fn make_private(path: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(path)
 }
 
+fn close_to_others(path: &Path) -> io::Result<()> {
+    match fs::set_permissions(path, Permissions::from_mode(PRIVATE_FILE)) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        result => result,
+    }
+}
+
 /// Makes the names in a folder durable.
 pub(super) fn sync_folder(path: &Path) -> io::Result<()> {
     File::open(path)?.sync_all()
@@ -85,8 +116,6 @@ pub(super) fn remove_file(path: &Path) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt;
-
     use super::*;
 
     #[test]

@@ -284,6 +284,22 @@ async fn a_full_disk_refuses_and_recovers_without_a_hole() {
 }
 
 #[tokio::test]
+async fn a_database_in_a_folder_that_all_may_read_is_its_owners_alone() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = TempDir::new().unwrap();
+    let open_to_all = std::fs::Permissions::from_mode(0o755);
+    std::fs::set_permissions(folder.path(), open_to_all).unwrap();
+
+    let store = open(&folder);
+    endpoint(&store, "orders").await;
+
+    for file in ["towline.db", "towline.db-wal", "towline.db-shm"] {
+        let kept = std::fs::metadata(folder.path().join(file)).unwrap();
+        assert_eq!(kept.permissions().mode() & 0o777, 0o600, "{file}");
+    }
+}
+
+#[tokio::test]
 async fn outcomes_move_the_cursor_in_any_order_and_only_once() {
     let folder = TempDir::new().unwrap();
     let store = open(&folder);
