@@ -68,6 +68,9 @@ pub enum StartError {
         /// Why.
         detail: String,
     },
+    /// The relay had started, and a mistake in it has ended its store.
+    #[error("the relay's store has failed for good; the log says where")]
+    Broken,
     /// The process cannot be told to stop.
     #[error("could not listen to signals")]
     Signals(#[source] std::io::Error),
@@ -172,6 +175,11 @@ impl RunningRelay {
     /// The file with the admin token.
     pub fn admin_token_file(&self) -> PathBuf {
         admin_token::file(&self.relay.config.data)
+    }
+
+    /// Waits until the relay cannot keep anything any more and must be started anew; cancel-safe.
+    pub async fn broken(&self) {
+        self.relay.store.broken().await;
     }
 
     /// Stops taking, finishes what is in hand, says goodbye to sessions, commits; 10 s at most.

@@ -33,6 +33,7 @@ pub use body::{Body, BodyFile, BodyWriter};
 pub use error::StoreError;
 use parking_lot::Mutex;
 use rusqlite::named_params;
+use tokio_util::sync::CancellationToken;
 use towline_shared::id::{ConsumerName, EndpointName, EventId, ReplayId, SecretName, Seq, TokenId};
 use towline_shared::time::Timestamp;
 use towline_shared::wire::{Report, Start};
@@ -78,6 +79,7 @@ struct Inner {
     sweeper: Mutex<Option<Sweeper>>,
     readers: Readers,
     bodies: Arc<Path>,
+    broken: CancellationToken,
 }
 
 impl Inner {
@@ -139,7 +141,9 @@ impl Store {
         };
         thread.check_secrets()?;
         let no_thread = |error: std::io::Error| StoreError::Failed(error.to_string());
-        let (writer, handle) = Writer::start(thread, options.queue).map_err(no_thread)?;
+        let broken = CancellationToken::new();
+        let (writer, handle) =
+            Writer::start(thread, options.queue, broken.clone()).map_err(no_thread)?;
         let writer = Arc::new(writer);
         let sweeper = Sweeper::start(&writer, Arc::clone(&bodies)).map_err(no_thread)?;
         let inner = Inner {
@@ -148,6 +152,7 @@ impl Store {
             sweeper: Mutex::new(Some(sweeper)),
             readers,
             bodies,
+            broken,
         };
         Ok(Self {
             inner: Arc::new(inner),
@@ -157,6 +162,12 @@ impl Store {
     /// Whether a store has this data folder open, in this process or another.
     pub fn is_held(folder: &Path) -> bool {
         Folder::is_held(folder)
+    }
+
+    /// Waits until a panic has ended the writer: then nothing can be kept any more, and only a new start helps.
+    /// Cancel-safe.
+    pub async fn broken(&self) {
+        self.inner.broken.cancelled().await;
     }
 
     /// Commits what waits, then ends the threads. Later calls give [`StoreError::Closed`].

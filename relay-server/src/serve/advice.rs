@@ -16,7 +16,7 @@ impl StartError {
         match self {
             Self::Config(_) | Self::Tls { .. } | Self::AdminToken { .. } => INVALID_INPUT,
             Self::Store(StoreError::Newer { .. } | StoreError::Key { .. }) => INVALID_INPUT,
-            Self::Store(_) | Self::Listen { .. } | Self::Signals(_) => UNEXPECTED,
+            Self::Store(_) | Self::Listen { .. } | Self::Signals(_) | Self::Broken => UNEXPECTED,
         }
     }
 
@@ -34,6 +34,7 @@ impl StartError {
                     path.display()
                 ));
             }
+            Self::Broken => "start it again, and report this: it is a mistake in the relay",
             Self::Signals(_) => return None,
         };
         Some(hint.to_owned())

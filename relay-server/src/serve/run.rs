@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tracing::info;
+use tracing::{error, info};
 
 use super::{Drained, RunningRelay, StartError, start};
 use crate::config::{Config, ServeArgs};
@@ -12,23 +12,35 @@ use crate::config::{Config, ServeArgs};
 const INTERRUPTED: i32 = 130;
 
 /// Starts a relay, says on stdout where it is, and drains it at SIGTERM or SIGINT. A second signal ends
-/// the process at once.
+/// the process at once. It stops by itself when its store has failed for good, so that whoever watches the
+/// process starts it anew.
 ///
 /// # Errors
-/// When the settings cannot be used or the relay cannot start; [`StartError::hint`] has the next step.
+/// When the settings cannot be used, the relay cannot start or its store has failed for good; [`StartError::hint`] has the next step.
 pub async fn run(args: &ServeArgs) -> Result<(), StartError> {
     // Before the start, so that a signal during it is not lost.
     let mut signals = Signals::install().map_err(StartError::Signals)?;
     let relay = start(Config::load(args)?).await?;
     say(&greeting(&relay));
-    signals.next().await;
-    info!("stopping");
+    let is_broken = tokio::select! {
+        biased;
+        () = signals.next() => false,
+        () = relay.broken() => true,
+    };
+    if is_broken {
+        error!("the store's writer has panicked; the relay ends, for a new start");
+    } else {
+        info!("stopping");
+    }
     let drained = tokio::select! {
         biased;
         () = signals.next() => std::process::exit(INTERRUPTED),
         drained = relay.stop() => drained,
     };
     say(&farewell(drained));
+    if is_broken {
+        return Err(StartError::Broken);
+    }
     Ok(())
 }
 

@@ -5,6 +5,7 @@ use std::thread::JoinHandle;
 
 use rusqlite::Connection;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
 
 use super::checkpoint::{Checkpointer, Log};
 use super::error::{Failure, is_the_disks_fault};
@@ -87,9 +88,11 @@ pub(super) struct Writer {
 
 impl Writer {
     /// Starts the thread. It ends when [`Writer`] is dropped and its queue is empty.
+    /// `broken` is cancelled when a panic ends it.
     pub(super) fn start(
         mut thread: WriterThread,
         queue: usize,
+        broken: CancellationToken,
     ) -> std::io::Result<(Self, JoinHandle<()>)> {
         let (sender, receiver) = mpsc::channel(queue.max(1));
         let writer = Self {
@@ -98,7 +101,10 @@ impl Writer {
         };
         let handle = std::thread::Builder::new()
             .name("store-writer".to_owned())
-            .spawn(move || thread.run(receiver))?;
+            .spawn(move || {
+                let _alarm = Alarm(broken);
+                thread.run(receiver);
+            })?;
         Ok((writer, handle))
     }
 
@@ -148,6 +154,17 @@ impl Writer {
             .blocking_send(job(write, reply, None))
             .map_err(|_| StoreError::Closed)?;
         answer.blocking_recv().unwrap_or(Err(StoreError::Closed))
+    }
+}
+
+/// Tells of a panic in the thread that holds it.
+struct Alarm(CancellationToken);
+
+impl Drop for Alarm {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.cancel();
+        }
     }
 }
 

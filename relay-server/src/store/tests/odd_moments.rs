@@ -60,6 +60,32 @@ async fn a_body_whose_event_is_refused_goes() {
 }
 
 #[tokio::test]
+async fn a_panic_of_the_writer_is_told() {
+    let folder = TempDir::new().unwrap();
+    let mistake = Box::new(|_: &[Arc<StoredEvent>]| panic!("a mistake in the relay"));
+    let store = Store::open(&options(folder.path()), mistake).unwrap();
+    let orders = endpoint(&store, "orders").await;
+    let is_broken = || futures_util::FutureExt::now_or_never(store.broken()).is_some();
+    assert!(!is_broken());
+
+    let lost = store.append(small(&orders)).await;
+
+    assert!(matches!(lost, Err(StoreError::Closed)), "{lost:?}");
+    store.broken().await;
+}
+
+#[tokio::test]
+async fn a_store_that_is_closed_is_not_broken() {
+    let folder = TempDir::new().unwrap();
+    let store = open(&folder);
+
+    store.close().await;
+
+    let broken = futures_util::FutureExt::now_or_never(store.broken());
+    assert!(broken.is_none());
+}
+
+#[tokio::test]
 async fn a_place_that_no_event_has_had_cannot_be_skipped() {
     let folder = TempDir::new().unwrap();
     let store = open(&folder);
