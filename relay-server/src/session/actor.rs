@@ -306,7 +306,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Actor<T> {
                 self.piece_read(piece, read);
                 Ok(())
             }
-            Done::BodyLost(body, found) => self.body_lost(&body, found),
+            Done::BodyLost(stream, body, found) => self.body_lost(stream, &body, found),
         }
     }
 
@@ -341,17 +341,18 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Actor<T> {
             Err(error) => {
                 tracing::warn!(event.id = %piece.body.event, %error, "body cannot be read");
                 self.streams.close(stream);
-                let reason = "the relay cannot read the rest of the body".to_owned();
-                self.socket
-                    .push(&FromRelay::Reset(Reset { stream, reason }));
+                // The client settles a delivery that is reset: it must not hear of it before it is known that
+                // the event is gone.
                 let store = self.relay.store.clone();
-                self.jobs.push(jobs::look_for_event(store, piece.body));
+                self.jobs
+                    .push(jobs::look_for_event(store, stream, piece.body));
             }
         }
     }
 
     fn body_lost(
         &mut self,
+        stream: u32,
         body: &LongBody,
         found: Result<bool, StoreError>,
     ) -> Result<(), Ending> {
@@ -360,6 +361,9 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Actor<T> {
                 "the relay cannot read a body at the moment",
             ));
         }
+        let reason = "the event was removed while its body was sent".to_owned();
+        self.socket
+            .push(&FromRelay::Reset(Reset { stream, reason }));
         self.line.lost(body.delivery, body.event);
         Ok(())
     }

@@ -51,8 +51,8 @@ pub(super) enum Done {
     ReplayEvent(Result<Option<Arc<StoredEvent>>, StoreError>),
     /// A part of a body was read.
     Piece(Piece<LongBody>, io::Result<Bytes>),
-    /// Whether the event of a body that could not be read is still there.
-    BodyLost(LongBody, Result<bool, StoreError>),
+    /// Whether the event of the stream whose body could not be read is still there.
+    BodyLost(u32, LongBody, Result<bool, StoreError>),
 }
 
 /// What came of keeping an outcome.
@@ -147,9 +147,9 @@ async fn read_part(file: &BodyFile, offset: u64, length: usize) -> io::Result<By
 }
 
 /// Finds out whether a body could not be read because its event was removed.
-pub(super) fn look_for_event(store: Store, body: LongBody) -> Job {
+pub(super) fn look_for_event(store: Store, stream: u32, body: LongBody) -> Job {
     Box::pin(async move {
         let found = store.event(body.event).await;
-        Done::BodyLost(body, found.map(|event| event.is_some()))
+        Done::BodyLost(stream, body, found.map(|event| event.is_some()))
     })
 }

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
 use towline_shared::credit::{CONNECTION_CREDIT, STREAM_CREDIT};
-use towline_shared::wire::{Credit, Data, FromClient, FromRelay, Reset};
+use towline_shared::wire::{Credit, Data, FromClient, FromRelay, Reason, Reset};
 
 use crate::relay::Relay;
 use crate::wire::Client;
@@ -142,6 +142,31 @@ async fn a_body_that_was_removed_while_it_was_sent_is_reset_and_a_gap() {
     assert_eq!(gap.from, event.header.delivery.seq);
     relay.post("next").await;
     assert_eq!(client.event().await.body, "next");
+}
+
+#[tokio::test]
+async fn a_body_that_cannot_be_read_at_the_moment_ends_the_session_without_a_reset() {
+    let relay = Relay::start().await.with_line().await;
+    relay.post(patterned(2 * MEBIBYTE)).await;
+    let mut client = Client::listen(&relay, 1).await;
+    let event = client.event().await;
+    let mut received = 0;
+    while received < STREAM_CREDIT {
+        received += data(&mut client).await.bytes.len() as u64;
+    }
+    let bodies = relay.running.data().join("bodies");
+    let elsewhere = relay.running.data().join("elsewhere");
+    std::fs::rename(&bodies, &elsewhere).unwrap();
+
+    grant(&mut client, event.header.stream, received).await;
+
+    let FromRelay::Goodbye(goodbye) = client.next().await else {
+        panic!("expected a goodbye");
+    };
+    assert_eq!(goodbye.reason, Reason::Overloaded);
+    std::fs::rename(&elsewhere, &bodies).unwrap();
+    let mut client = Client::listen(&relay, 1).await;
+    assert_eq!(client.event().await.header.event.id, event.header.event.id);
 }
 
 async fn data(client: &mut Client) -> Data {
