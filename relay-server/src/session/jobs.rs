@@ -2,12 +2,10 @@
 
 use std::io::{self, SeekFrom};
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use futures_util::future::BoxFuture;
 use tokio::io::{AsyncReadExt, AsyncSeekExt};
-use tokio::time::sleep;
 use towline_shared::id::{EventId, Seq};
 use towline_shared::outcome::Delivery;
 use towline_shared::wire::Report;
@@ -16,15 +14,6 @@ use super::streams::Piece;
 use crate::store::{
     BodyFile, ConsumerId, EndpointId, PendingReplay, Store, StoreError, StoredEvent,
 };
-
-/// How long an outcome waits for a store whose queue is full, before the session gives up.
-const BUSY_WAITS: [Duration; 5] = [
-    Duration::from_millis(5),
-    Duration::from_millis(25),
-    Duration::from_millis(100),
-    Duration::from_millis(400),
-    Duration::from_millis(1600),
-];
 
 /// Something under way.
 pub(super) type Job = BoxFuture<'static, Done>;
@@ -65,13 +54,13 @@ pub(super) struct Recorded {
     pub(super) result: Result<(), StoreError>,
 }
 
-/// Keeps an outcome, with some patience while the store is busy.
+/// Keeps an outcome.
 pub(super) fn record(store: Store, consumer: ConsumerId, report: Report, bytes: usize) -> Job {
     Box::pin(async move {
         let delivery = report.attempt.delivery;
         let attempt = report.attempt.number;
         let is_settling = report.attempt.settled.is_some();
-        let result = record_patiently(&store, consumer, report).await;
+        let result = store.record(consumer, report).await;
         Done::Recorded(Recorded {
             delivery,
             attempt,
@@ -82,31 +71,9 @@ pub(super) fn record(store: Store, consumer: ConsumerId, report: Report, bytes: 
     })
 }
 
-async fn record_patiently(
-    store: &Store,
-    consumer: ConsumerId,
-    report: Report,
-) -> Result<(), StoreError> {
-    for wait in BUSY_WAITS {
-        match store.record(consumer, report.clone()).await {
-            Err(StoreError::Busy) => sleep(wait).await,
-            result => return result,
-        }
-    }
-    store.record(consumer, report).await
-}
-
 /// Settles places that the consumer does not get.
 pub(super) fn skip(store: Store, consumer: ConsumerId, from: Seq, to: Seq) -> Job {
-    Box::pin(async move {
-        for wait in BUSY_WAITS {
-            match store.skip(consumer, from, to).await {
-                Err(StoreError::Busy) => sleep(wait).await,
-                result => return Done::Skipped(result),
-            }
-        }
-        Done::Skipped(store.skip(consumer, from, to).await)
-    })
+    Box::pin(async move { Done::Skipped(store.skip(consumer, from, to).await) })
 }
 
 /// Reads the line on from a place.
