@@ -9,6 +9,7 @@ use std::sync::Arc;
 use parking_lot::RwLock;
 use tokio::sync::Mutex;
 use towline_shared::id::{EndpointName, SecretName};
+use towline_shared::secret::Secret;
 
 pub(crate) use check::Check;
 
@@ -22,6 +23,8 @@ pub(crate) struct LiveEndpoint {
     pub(crate) endpoint: Endpoint,
     /// How its requests are checked.
     pub(crate) check: Check,
+    /// Its secrets as the check takes them.
+    pub(crate) secrets: Vec<(SecretName, Secret)>,
 }
 
 /// All endpoints of the relay. Reading takes no await and no lock that a writer holds for long.
@@ -155,13 +158,15 @@ impl Endpoints {
         Ok(self.put(changed))
     }
 
-    /// Removes a secret.
+    /// Removes a secret, unless requests would go unchecked without it.
     pub(crate) async fn remove_secret(
         &self,
         name: &EndpointName,
         secret: &SecretName,
     ) -> Result<Arc<LiveEndpoint>, EndpointError> {
         let _in_order = self.changing.lock().await;
+        let before = self.by_name(name).ok_or_else(|| missing(name))?;
+        before.check_can_lose(secret)?;
         let changed = self.store.remove_secret(name, secret).await?;
         Ok(self.put(changed))
     }
@@ -180,6 +185,10 @@ impl Endpoints {
 
     fn put(&self, endpoint: Endpoint) -> Arc<LiveEndpoint> {
         let live = Arc::new(LiveEndpoint::of(endpoint));
+        if live.secrets.is_empty() && live.needs_secret() {
+            let name = &live.endpoint.name;
+            tracing::warn!(endpoint = %name, "endpoint has a provider and no secret: its requests go unchecked");
+        }
         self.maps.write().put(Arc::clone(&live));
         live
     }
@@ -188,7 +197,41 @@ impl Endpoints {
 impl LiveEndpoint {
     fn of(endpoint: Endpoint) -> Self {
         let check = Check::of_kept(&endpoint);
-        Self { endpoint, check }
+        Self::checked_by(check, endpoint)
+    }
+
+    /// An endpoint with this check.
+    pub(crate) fn checked_by(check: Check, endpoint: Endpoint) -> Self {
+        let secrets = endpoint.secrets.iter();
+        let secrets = secrets.map(|named| (named.name.clone(), named.secret.clone()));
+        Self {
+            secrets: secrets.collect(),
+            check,
+            endpoint,
+        }
+    }
+
+    /// A provider that is checked with secrets keeps its last one: without any, its requests would be
+    /// taken unchecked, and nobody would be told.
+    fn check_can_lose(&self, secret: &SecretName) -> Result<(), EndpointError> {
+        let [(last, _)] = &self.secrets[..] else {
+            return Ok(());
+        };
+        if last != secret || !self.needs_secret() {
+            return Ok(());
+        }
+        Err(EndpointError::Invalid {
+            field: "secret",
+            problem: format!(
+                "`{secret}` is the last one, and requests would go unchecked without it: \
+                 set another secret first, or clear `provider`"
+            ),
+        })
+    }
+
+    fn needs_secret(&self) -> bool {
+        let variant = self.endpoint.variant.as_deref();
+        matches!(&self.check, Check::By(provider) if provider.needs_secret(variant))
     }
 
     /// Its public URL below the relay's own.

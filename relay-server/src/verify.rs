@@ -187,7 +187,7 @@ mod tests {
             created_at: now(),
             secrets: secrets.into_iter().collect(),
         };
-        Arc::new(LiveEndpoint { endpoint, check })
+        Arc::new(LiveEndpoint::checked_by(check, endpoint))
     }
 
     fn by_github() -> Check {

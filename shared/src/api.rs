@@ -96,7 +96,8 @@ pub struct EndpointView {
     pub max_body: u64,
     /// When it was made.
     pub created_at: Timestamp,
-    /// Its secrets by name.
+    /// Its secrets by name. While there is none, requests of a provider that is checked with secrets go
+    /// unchecked: so it is between `POST` and the first `PUT` of a secret. The last one cannot be removed (422).
     pub secrets: Vec<SecretView>,
 }
 
@@ -177,7 +178,7 @@ pub struct CreateEndpoint {
     /// The longest body in bytes; the relay's default when absent, and never above the relay's limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_body: Option<u64>,
-    /// Its first secrets.
+    /// Its first secrets. Without any, requests go unchecked until one is put, and the view shows `[]`.
     #[serde(default)]
     pub secrets: Vec<NewSecret>,
 }

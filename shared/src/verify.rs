@@ -221,6 +221,16 @@ impl Provider {
         ids
     }
 
+    /// Whether no request can be checked without a secret, by the schemes that `variant` allows. Without any
+    /// the verdict is then `Unchecked`.
+    pub fn needs_secret(&self, variant: Option<&str>) -> bool {
+        let mut allowed = self
+            .schemes
+            .iter()
+            .filter(|scheme| variant.is_none() || scheme.id.as_deref() == variant);
+        allowed.all(Scheme::needs_secret)
+    }
+
     /// The key of the provider that the request asks for and the settings do not hold yet. The request is
     /// not checked: fetch only a bounded number of keys, and keep them.
     pub fn wanted_key(&self, request: &Request<'_>, settings: &Settings<'_>) -> Option<WantedKey> {

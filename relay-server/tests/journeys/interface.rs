@@ -84,6 +84,43 @@ async fn secrets_are_put_replaced_and_removed_and_never_come_back() {
 }
 
 #[tokio::test]
+async fn the_last_secret_stays_while_a_provider_is_checked_with_it() {
+    let relay = &Relay::start().await;
+    let asked =
+        json!({"name": "gh", "provider": "github", "secrets": [{"name": "old", "secret": "a"}]});
+    relay.json("POST", "/v1/endpoints", &asked).await;
+    let path = |secret: &str| format!("/v1/endpoints/gh/secrets/{secret}");
+    let remove = |secret: &'static str| async move {
+        let path = path(secret);
+        relay.call("DELETE", &path, &relay.admin, None).await
+    };
+
+    let last = remove("old").await;
+    let unknown = remove("none").await;
+    relay
+        .json("PUT", &path("new"), &json!({"secret": "b"}))
+        .await;
+    let one_of_two = remove("old").await;
+    let last_again = remove("new").await;
+    let clear = json!({"provider": null});
+    relay.json("PATCH", "/v1/endpoints/gh", &clear).await;
+    let without_provider = remove("new").await;
+
+    assert_eq!(
+        (last.status.as_u16(), last_again.status.as_u16()),
+        (422, 422)
+    );
+    assert!(
+        last.text().contains("set another secret first"),
+        "{}",
+        last.text()
+    );
+    assert_eq!(unknown.status, 404);
+    assert_eq!(one_of_two.status, 200, "{}", one_of_two.text());
+    assert_eq!(without_provider.status, 200, "{}", without_provider.text());
+}
+
+#[tokio::test]
 async fn mistakes_in_an_endpoint_are_named() {
     let relay = Relay::start().await.with_line().await;
     for (asked, status, named) in [
