@@ -6,9 +6,8 @@ use std::io::{self, Read};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
+use tokio::sync::Semaphore;
 use towline_shared::head::Head;
-use towline_shared::id::SecretName;
-use towline_shared::secret::Secret;
 use towline_shared::time::Timestamp;
 use towline_shared::verdict::{Cause, Failure, Verdict};
 use towline_shared::verify::{self, Facts, HandshakeReply, Provider, Settings, StreamedBody};
@@ -19,6 +18,12 @@ use crate::store::{Body, BodyFile};
 
 /// How much of a body file is held at a time.
 const READ_BYTES: usize = 64 * 1024;
+
+/// Checks of body files that run at the same time; further ones wait. A scheme that must understand the body
+/// holds all of it, so that this bounds memory as well as threads.
+const MOST_FILE_CHECKS: usize = 4;
+
+static TURNS: Semaphore = Semaphore::const_new(MOST_FILE_CHECKS);
 
 /// What the check of one request found.
 #[derive(Debug)]
@@ -54,7 +59,11 @@ pub(crate) async fn check(
             let (live, provider) = (Arc::clone(live), Arc::clone(provider));
             let (head, file) = (head.clone(), FileBody(file.clone()));
             let (slug, url) = (provider.slug().to_owned(), url());
+            let Ok(turn) = TURNS.acquire().await else {
+                return failed(&slug, BROKEN);
+            };
             let checking = tokio::task::spawn_blocking(move || {
+                let _turn = turn;
                 let body = verify::Body::Streamed(&file);
                 guarded(&provider, || {
                     apply(&live, &provider, &head, &url, body, now)
@@ -78,14 +87,8 @@ fn apply(
     now: Timestamp,
 ) -> Checked {
     let request = verify::Request { head, url, body };
-    let secrets: Vec<(SecretName, Secret)> = live
-        .endpoint
-        .secrets
-        .iter()
-        .map(|named| (named.name.clone(), named.secret.clone()))
-        .collect();
     let settings = Settings {
-        secrets: &secrets,
+        secrets: &live.secrets,
         parameters: &live.endpoint.parameters,
         variant: live.endpoint.variant.as_deref(),
         now,
@@ -153,9 +156,11 @@ impl StreamedBody for FileBody {
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
+    use futures_util::FutureExt;
     use towline_shared::api::{Ack, OnFailure};
     use towline_shared::head::Version;
     use towline_shared::id::EndpointKey;
+    use towline_shared::secret::Secret;
     use towline_shared::verify::Unsigned;
 
     use super::*;
@@ -276,6 +281,32 @@ mod tests {
         };
         assert_eq!(failure.cause, Cause::ConfigError);
         assert_eq!(failure.detail, "no such provider");
+    }
+
+    #[test]
+    fn a_body_file_waits_for_its_turn() {
+        // One blocking thread works in order: what was started before a later task is done with it.
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .max_blocking_threads(1)
+            .build()
+            .unwrap();
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), b"body").unwrap();
+        let body = Body::File(BodyFile::kept(file.path().to_owned(), 4));
+        let live = endpoint(by_github(), Some("salt"));
+        let head = signed_by_github(b"body", "salt");
+
+        runtime.block_on(async {
+            let turns = u32::try_from(MOST_FILE_CHECKS).unwrap();
+            let all_turns = TURNS.acquire_many(turns).await.unwrap();
+            let mut checking = Box::pin(check(&live, &head, || URL.to_owned(), &body, now()));
+            assert!(checking.as_mut().now_or_never().is_none());
+            tokio::task::spawn_blocking(|| {}).await.unwrap();
+            assert!(checking.as_mut().now_or_never().is_none());
+            drop(all_turns);
+            let verdict = checking.await.verdict;
+            assert!(matches!(verdict, Verdict::Verified(_)), "{verdict:?}");
+        });
     }
 
     #[test]

@@ -74,7 +74,7 @@ impl Body {
 
 impl BodyFile {
     /// A file that an event names.
-    pub(super) const fn kept(path: PathBuf, length: u64) -> Self {
+    pub(crate) const fn kept(path: PathBuf, length: u64) -> Self {
         Self {
             path,
             length,
