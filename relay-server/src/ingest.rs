@@ -122,7 +122,7 @@ async fn keep(relay: &Relay, arrival: Arrival) -> Result<Response<Full<Bytes>>, 
         delivery_id: facts.delivery_id,
         event_type: facts.event_type,
     };
-    let event = relay.store.append(event).await?;
+    let event = relay.store.append(event).await.map_err(not_kept)?;
     debug!(event.id = %event.info.id, endpoint = %event.info.endpoint, "event kept");
     Ok(match (handshake, &event.info.verdict) {
         (Some(reply), _) => answer::handshake(&reply),
@@ -131,6 +131,16 @@ async fn keep(relay: &Relay, arrival: Arrival) -> Result<Response<Full<Bytes>>, 
         }
         (None, _) => answer::ack(&endpoint.endpoint.ack, event.info.id),
     })
+}
+
+/// An endpoint may be deleted while its request is read: then the key is as unknown as any other.
+fn not_kept(error: StoreError) -> IngestError {
+    match error {
+        StoreError::Missing {
+            what: "endpoint", ..
+        } => IngestError::UnknownEndpoint,
+        other => IngestError::Store(other),
+    }
 }
 
 /// What becomes of an event whose check is done.
@@ -228,6 +238,20 @@ mod tests {
         assert!(!Decision::of(&failed, false, OnFailure::Reject).is_deliverable);
         assert!(Decision::of(&failed, false, OnFailure::Deliver).is_deliverable);
         assert!(Decision::of(&Verdict::Unchecked, false, OnFailure::Reject).is_deliverable);
+    }
+
+    #[test]
+    fn an_endpoint_that_is_deleted_before_the_commit_is_as_unknown_as_any() {
+        let missing = |what| StoreError::Missing {
+            what,
+            name: "orders".to_owned(),
+        };
+
+        let unknown = not_kept(missing("endpoint"));
+        let other = not_kept(missing("event"));
+
+        assert!(matches!(unknown, IngestError::UnknownEndpoint));
+        assert!(matches!(other, IngestError::Store(_)));
     }
 
     #[test]
