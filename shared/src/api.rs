@@ -16,7 +16,7 @@
 //! | `GET /v1/events/{id}` | read | – | [`EventDetail`] |
 //! | `GET /v1/events/{id}/raw` | read | – | head as received, then body (`application/http`, streamed) |
 //! | `GET /v1/events/{id}/body` | read | – | the body (`application/octet-stream`, streamed) |
-//! | `GET /v1/events/stream?endpoint=` | read | – | server-sent events: `event` with an [`EventSummary`], its id as `id` |
+//! | `GET /v1/events/stream?endpoint=` | read | – | server-sent events: `event` with an [`EventSummary`], its id as `id`; `gap` where events are left out |
 //! | `POST /v1/events/{id}/attempts` | listen | an `outcome` frame of the wire | 204; an attempt made outside any consumer's line |
 //! | `POST /v1/replays` | write | [`AskReplays`] | 201 [`Replays`] |
 //! | `GET /v1/tokens` | admin | – | [`TokenList`] |
@@ -24,6 +24,9 @@
 //! | `DELETE /v1/tokens/{id}` | admin | – | 204 |
 //!
 //! A token may do what its scopes name and nothing else, but that `admin` includes all of them.
+//!
+//! A stream that is asked for with `Last-Event-ID` goes on behind that event in its endpoint. Events of other
+//! endpoints that came at about the same time may come again, so that none is missed.
 //!
 //! Every error is [`Problem`] as `application/problem+json` (RFC 9457).
 

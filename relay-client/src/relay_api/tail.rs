@@ -19,6 +19,8 @@ pub struct Tail {
 pub enum TailItem {
     /// An event was kept.
     Event(Box<EventSummary>),
+    /// Events are left out here: more was missed than the relay reads back, or some was removed.
+    Gap,
     /// Something of another kind, which this version does not know.
     Other(String),
 }
@@ -49,8 +51,10 @@ impl Tail {
 }
 
 fn item(message: Message) -> Result<TailItem, ApiError> {
-    if message.event != "event" {
-        return Ok(TailItem::Other(message.event));
+    match message.event.as_str() {
+        "event" => {}
+        "gap" => return Ok(TailItem::Gap),
+        _ => return Ok(TailItem::Other(message.event)),
     }
     let summary = serde_json::from_str(&message.data).map_err(|error| ApiError::Unreadable {
         what: "an event of the stream".to_owned(),

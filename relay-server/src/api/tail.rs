@@ -3,10 +3,12 @@
 //! Nothing is queued for a slow reader beside a bounded number of events for all: what it misses there it
 //! reads from the store, as one that comes back with `Last-Event-ID`.
 
-use std::collections::{HashSet, VecDeque};
+mod progress;
+
+use std::collections::VecDeque;
 use std::fmt::Write;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use axum::extract::State;
 use axum::response::Response;
@@ -20,6 +22,7 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio::time::{Interval, interval};
 use towline_shared::api::EventSummary;
 use towline_shared::id::{EndpointName, EventId};
+use towline_shared::time::Timestamp;
 
 use super::access::{Allowed, Needs, Read, allow};
 use super::endpoints::find;
@@ -29,6 +32,7 @@ use super::refusal::Refusal;
 use super::views;
 use crate::relay::Relay;
 use crate::store::{EndpointId, EventQuery, StoreError, StoredEvent};
+use progress::Progress;
 
 /// How often a silent stream shows that it is alive, and whether its token still holds is looked at.
 const HEARTBEAT: Duration = Duration::from_secs(15);
@@ -37,6 +41,9 @@ const HEARTBEAT: Duration = Duration::from_secs(15);
 const MOST_MISSED: usize = 1000;
 
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
+
+/// Stands where events are left out.
+const GAP: &[u8] = b"event: gap\ndata: {}\n\n";
 
 /// The query of a stream.
 #[derive(Debug, Deserialize)]
@@ -56,18 +63,9 @@ pub(super) async fn stream(
         None => None,
     };
     let last = last_event_id(&headers)?;
-    let mut tail = Tail {
-        live: relay.fanout.tail(),
-        relay,
-        headers,
-        endpoint,
-        missed: VecDeque::new(),
-        read: HashSet::new(),
-        last,
-        heartbeat: interval(HEARTBEAT),
-    };
-    if last.is_some() {
-        tail.read_missed().await?;
+    let mut tail = Tail::begin(relay, headers, endpoint);
+    if let Some(last) = last {
+        tail.resume(last).await?;
     }
     let pieces = stream::unfold(tail, |mut tail| async move {
         let piece = tail.next().await?;
@@ -89,27 +87,56 @@ fn last_event_id(headers: &HeaderMap) -> Result<Option<EventId>, Refusal> {
         .map_err(|error| Refusal::Malformed(format!("`Last-Event-ID`: {error}")))
 }
 
-/// One reader's place.
+/// One reader's stream.
 struct Tail {
     relay: Arc<Relay>,
     headers: HeaderMap,
     endpoint: Option<EndpointId>,
     live: broadcast::Receiver<Arc<StoredEvent>>,
-    /// Events read from the store, oldest first.
-    missed: VecDeque<EventSummary>,
-    /// What the last read of the store gave: live events overlap with it.
-    read: HashSet<EventId>,
-    /// The newest event that was sent.
-    last: Option<EventId>,
+    /// Whether events are left out here, before those that are missed.
+    is_gap: bool,
+    /// Events read from the store, oldest first, with their endpoints.
+    missed: VecDeque<(EndpointId, EventSummary)>,
+    progress: Progress,
     heartbeat: Interval,
 }
 
 impl Tail {
+    /// A stream of what comes from now on.
+    fn begin(relay: Arc<Relay>, headers: HeaderMap, endpoint: Option<EndpointId>) -> Self {
+        Self {
+            live: relay.fanout.tail(),
+            relay,
+            headers,
+            endpoint,
+            is_gap: false,
+            missed: VecDeque::new(),
+            progress: Progress::from(Timestamp::from(SystemTime::now())),
+            heartbeat: interval(HEARTBEAT),
+        }
+    }
+
+    /// Goes back to right behind an event that the reader had.
+    async fn resume(&mut self, last: EventId) -> Result<(), StoreError> {
+        match self.relay.store.event(last).await? {
+            Some(event) => self.progress = Progress::behind(&event),
+            // It was removed, and what followed it may have been as well.
+            None => {
+                self.progress = Progress::behind_removed(last);
+                self.is_gap = true;
+            }
+        }
+        self.read_missed().await
+    }
+
     /// The next piece of the stream; `None` ends it.
     async fn next(&mut self) -> Option<Bytes> {
         loop {
-            if let Some(summary) = self.missed.pop_front() {
-                return Some(self.show(&summary));
+            if std::mem::take(&mut self.is_gap) {
+                return Some(Bytes::from_static(GAP));
+            }
+            if let Some((endpoint, summary)) = self.missed.pop_front() {
+                return Some(self.show(endpoint, &summary));
             }
             tokio::select! {
                 biased;
@@ -132,7 +159,7 @@ impl Tail {
         let is_meant = self
             .endpoint
             .is_none_or(|endpoint| endpoint == event.endpoint);
-        if !is_meant || self.read.contains(&event.info.id) {
+        if !is_meant || !self.progress.is_new(event.endpoint, event.info.seq) {
             return None;
         }
         let (method, target) = request_line(&event.head);
@@ -142,14 +169,11 @@ impl Tail {
             target,
             latest_attempt: None,
         };
-        Some(self.show(&summary))
+        Some(self.show(event.endpoint, &summary))
     }
 
-    /// Reads what came after the newest event that was sent.
+    /// Reads what was kept since the events that were shown.
     async fn read_missed(&mut self) -> Result<(), StoreError> {
-        let Some(last) = self.last else {
-            return Ok(());
-        };
         let query = EventQuery {
             endpoint: self.endpoint,
             before: None,
@@ -157,10 +181,26 @@ impl Tail {
             limit: MOST_MISSED,
         };
         let newest_first = self.relay.store.list_events(query).await?;
-        let missed = newest_first.into_iter().take_while(|it| it.info.id > last);
-        self.missed = missed.map(views::event).collect();
-        self.missed.make_contiguous().reverse();
-        self.read = self.missed.iter().map(|it| it.info.id).collect();
+        let known = self.endpoint.and_then(|id| self.progress.shown_of(id));
+        let recent: Vec<_> = newest_first
+            .into_iter()
+            .take_while(|event| match known {
+                Some(shown) => event.info.seq > shown,
+                None => self.progress.is_recent(event.info.received_at),
+            })
+            .collect();
+        self.is_gap |= match (known, recent.last()) {
+            (Some(shown), Some(oldest)) => oldest.info.seq > shown.next(),
+            _ => recent.len() == MOST_MISSED,
+        };
+        let missed = recent.into_iter().rev().filter_map(|event| {
+            // One that was deleted meanwhile has no events any more.
+            let endpoint = self.relay.endpoints.by_name(&event.info.endpoint)?;
+            let endpoint = endpoint.endpoint.id;
+            let is_new = self.progress.is_new(endpoint, event.info.seq);
+            is_new.then(|| (endpoint, views::event(event)))
+        });
+        self.missed = missed.collect();
         Ok(())
     }
 
@@ -173,13 +213,16 @@ impl Tail {
         Some(Bytes::from_static(b": waiting for events\n\n"))
     }
 
-    fn show(&mut self, summary: &EventSummary) -> Bytes {
-        let id = summary.info.id;
-        self.last = self.last.max(Some(id));
+    fn show(&mut self, endpoint: EndpointId, summary: &EventSummary) -> Bytes {
+        let info = &summary.info;
+        self.progress.show(endpoint, info.seq, info.received_at);
         // JSON has no line breaks of its own, so one `data` line holds it.
         let json = serde_json::to_string(summary).expect("a summary is plain data");
         let mut piece = String::with_capacity(json.len() + 64);
-        let _ = write!(piece, "id: {id}\nevent: event\ndata: {json}\n\n");
+        let _ = write!(piece, "id: {}\nevent: event\ndata: {json}\n\n", info.id);
         piece.into()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,7 @@
-//! `towline events tail`: events as they arrive, whoever consumes them. Comes back by itself after a break and
-//! fills the hole from the list.
+//! `towline events tail`: events as they arrive, whoever consumes them. Comes back by itself after a break,
+//! behind the last event that was shown.
 
+use std::collections::{HashSet, VecDeque};
 use std::time::Instant;
 
 use clap::Args;
@@ -9,12 +10,13 @@ use towline_shared::backoff::Backoff;
 use towline_shared::id::{EndpointName, EventId};
 
 use super::super::{Context, Exit};
-use crate::relay_api::{ApiError, EventQuery, RelayApi, Tail, TailItem};
+use crate::relay_api::{ApiError, RelayApi, Tail, TailItem};
 use crate::screen::event_lines::{self, Arrival, Layout};
 use crate::screen::paint;
 
-/// More missed events than this are told as a number.
-const MOST_MISSED: u32 = 1000;
+/// How many shown events are remembered, so that none is shown twice: many more than the relay repeats when a
+/// stream is resumed.
+const REMEMBERED: usize = 4096;
 
 /// The options of `tail`.
 #[derive(Debug, Args)]
@@ -45,13 +47,13 @@ async fn follow(
 ) -> anyhow::Result<Exit> {
     let mut backoff = Backoff::reconnect();
     let mut link = Link::New;
-    let mut last = None;
+    let mut shown = Shown::default();
     loop {
-        let error = match api.tail(endpoint, last).await {
+        let error = match api.tail(endpoint, shown.last).await {
             Ok(tail) => {
                 backoff.succeeded(Instant::now());
                 link.connected(context);
-                show_all(tail, api, endpoint, &mut last, context).await?
+                show_all(tail, &mut shown, context).await?
             }
             Err(error) => Some(error),
         };
@@ -67,21 +69,17 @@ async fn follow(
 /// Shows what was missed and what comes, until the stream ends; how it broke, if it did.
 async fn show_all(
     mut tail: Tail,
-    api: &RelayApi,
-    endpoint: Option<&EndpointName>,
-    last: &mut Option<EventId>,
+    shown: &mut Shown,
     context: &Context,
 ) -> anyhow::Result<Option<ApiError>> {
-    let missed = match missed(api, endpoint, *last).await {
-        Ok(missed) => missed,
-        Err(error) => return Ok(Some(error)),
-    };
-    for event in missed.into_iter().rev() {
-        show(&event, last, context)?;
-    }
     loop {
         match tail.next().await {
-            Ok(Some(TailItem::Event(event))) => show(&event, last, context)?,
+            Ok(Some(TailItem::Event(event))) if !shown.note(event.info.id) => {}
+            Ok(Some(TailItem::Event(event))) => show(&event, context)?,
+            Ok(Some(TailItem::Gap)) => context.screen.notice(&format!(
+                "{} some events are left out here; `towline events list` has what is kept of them",
+                paint::odd("gap:")
+            )),
             Ok(Some(TailItem::Other(_))) => {}
             Ok(None) => return Ok(None),
             Err(error) => return Ok(Some(error)),
@@ -127,31 +125,33 @@ impl Link {
     }
 }
 
-/// What came since the last event that was shown, newest first.
-async fn missed(
-    api: &RelayApi,
-    endpoint: Option<&EndpointName>,
+/// What was shown. Ids do not tell the order of events within a millisecond, and a stream that is resumed may
+/// repeat some, so each id counts by itself.
+#[derive(Default)]
+struct Shown {
     last: Option<EventId>,
-) -> Result<Vec<EventSummary>, ApiError> {
-    let Some(last) = last else {
-        return Ok(Vec::new());
-    };
-    let query = EventQuery {
-        endpoint: endpoint.cloned(),
-        limit: MOST_MISSED,
-        ..EventQuery::default()
-    };
-    let mut events = api.events(&query).await?.events;
-    events.retain(|event| event.info.id > last);
-    Ok(events)
+    ids: HashSet<EventId>,
+    oldest_first: VecDeque<EventId>,
 }
 
-/// Shows an event unless it was shown before: the list and the stream overlap.
-fn show(event: &EventSummary, last: &mut Option<EventId>, context: &Context) -> anyhow::Result<()> {
-    if last.is_some_and(|last| event.info.id <= last) {
-        return Ok(());
+impl Shown {
+    /// Notes an event that comes; false when it was shown before.
+    fn note(&mut self, id: EventId) -> bool {
+        if !self.ids.insert(id) {
+            return false;
+        }
+        self.last = Some(id);
+        self.oldest_first.push_back(id);
+        if self.oldest_first.len() > REMEMBERED
+            && let Some(oldest) = self.oldest_first.pop_front()
+        {
+            self.ids.remove(&oldest);
+        }
+        true
     }
-    *last = Some(event.info.id);
+}
+
+fn show(event: &EventSummary, context: &Context) -> anyhow::Result<()> {
     if context.global.json {
         return Ok(context.screen.json(event)?);
     }
@@ -173,4 +173,37 @@ fn show(event: &EventSummary, last: &mut Option<EventId>, context: &Context) -> 
 /// A number in 0..1 for the backoff's jitter.
 fn random() -> f64 {
     f64::from(getrandom::u32().unwrap_or(u32::MAX / 2)) / f64::from(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use towline_shared::time::Timestamp;
+
+    use super::*;
+
+    fn id(millis: u64, random: u8) -> EventId {
+        EventId::new(Timestamp::from_millis(millis), [random; 10])
+    }
+
+    #[test]
+    fn events_of_one_millisecond_are_shown_in_any_order_and_once() {
+        let mut shown = Shown::default();
+
+        assert!(shown.note(id(1, 9)));
+        assert!(shown.note(id(1, 1)));
+        assert!(!shown.note(id(1, 9)));
+        assert_eq!(shown.last, Some(id(1, 1)));
+    }
+
+    #[test]
+    fn as_many_events_are_remembered_as_there_is_room_for() {
+        let mut shown = Shown::default();
+        for millis in 0..=REMEMBERED as u64 {
+            shown.note(id(millis, 1));
+        }
+
+        assert_eq!(shown.ids.len(), REMEMBERED);
+        assert!(!shown.note(id(1, 1)));
+        assert!(shown.note(id(0, 1)));
+    }
 }
