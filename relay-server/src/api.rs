@@ -2,6 +2,7 @@
 
 mod access;
 mod attempts;
+mod consumers;
 mod download;
 mod endpoints;
 mod events;
@@ -47,7 +48,11 @@ pub(crate) fn router(relay: Arc<Relay>) -> Router {
             "/v1/endpoints/{name}/secrets/{secret}",
             put(secrets::put).delete(secrets::remove),
         )
-        .route("/v1/endpoints/{name}/consumers", get(endpoints::consumers))
+        .route("/v1/endpoints/{name}/consumers", get(consumers::list))
+        .route(
+            "/v1/endpoints/{name}/consumers/{consumer}",
+            delete(consumers::remove),
+        )
         .route("/v1/endpoints/{name}/events", delete(events::trim))
         .route("/v1/events", get(events::list))
         .route("/v1/events/stream", get(tail::stream))

@@ -320,7 +320,8 @@ impl Store {
     /// Events that consumers do not get count as settled by themselves.
     ///
     /// # Errors
-    /// [`StoreError::Missing`] when the endpoint, or the event to start at, does not exist.
+    /// [`StoreError::Missing`] when the endpoint, or the event to start at, does not exist;
+    /// [`StoreError::TooMany`] when the endpoint has 1,000 consumers and this would be another.
     pub async fn open_consumer(
         &self,
         endpoint: EndpointId,
@@ -341,6 +342,15 @@ impl Store {
         let readers = &self.inner.readers;
         readers
             .read(move |connection| consumers::list(connection, endpoint))
+            .await
+    }
+
+    /// Removes a consumer and the replays that wait for it.
+    ///
+    /// # Errors
+    /// [`StoreError::Missing`].
+    pub async fn remove_consumer(&self, consumer: ConsumerId) -> Result<(), StoreError> {
+        self.write(move |writing| consumers::remove(writing, consumer))
             .await
     }
 
@@ -398,6 +408,17 @@ impl Store {
         now: Timestamp,
     ) -> Result<(), StoreError> {
         self.write(move |writing| replays::add_replay(writing, id, event, consumer, now))
+            .await
+    }
+
+    /// How many replays wait for a consumer.
+    ///
+    /// # Errors
+    /// As [`Store::events_after`].
+    pub async fn count_pending_replays(&self, consumer: ConsumerId) -> Result<usize, StoreError> {
+        let readers = &self.inner.readers;
+        readers
+            .read(move |connection| replays::count_pending(connection, consumer))
             .await
     }
 

@@ -11,6 +11,7 @@
 //! | `PUT /v1/endpoints/{name}/secrets/{secret}` | write | [`PutSecret`] | [`EndpointView`] |
 //! | `DELETE /v1/endpoints/{name}/secrets/{secret}` | write | – | [`EndpointView`] |
 //! | `GET /v1/endpoints/{name}/consumers` | read | – | [`ConsumerList`] |
+//! | `DELETE /v1/endpoints/{name}/consumers/{consumer}` | write | – | 204, with the replays that wait for it; 409 while it is connected |
 //! | `DELETE /v1/endpoints/{name}/events?through=SEQ` | write | – | [`Trimmed`] |
 //! | `GET /v1/events?endpoint=&before=&rejected=&limit=` | read | – | [`EventList`]; with `rejected=true` only those that consumers do not get |
 //! | `GET /v1/events/{id}` | read | – | [`EventDetail`] |
@@ -261,7 +262,7 @@ pub struct PutSecret {
     pub replace: bool,
 }
 
-/// The consumers of an endpoint.
+/// The consumers of an endpoint, at most 1,000.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[expect(missing_docs, reason = "the only field")]
 pub struct ConsumerList {
@@ -353,7 +354,8 @@ pub struct AttemptView {
 pub struct AskReplays {
     /// The events, 1 to 1,000, of any endpoints.
     pub events: Vec<EventId>,
-    /// The consumer that gets them; every consumer of the event's endpoint when absent.
+    /// The consumer that gets them, now or when it is back; when absent, every consumer of the event's endpoint
+    /// that is connected, and 409 when none is. At most 10,000 replays may wait for a consumer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub consumer: Option<ConsumerName>,
 }

@@ -18,6 +18,7 @@ const REQUESTS: &[(&str, &str, &str)] = &[
     ("DELETE", "/v1/endpoints/e", "write"),
     ("DELETE", "/v1/endpoints/e/events?through=1", "write"),
     ("PUT", "/v1/endpoints/e/secrets/live", "write"),
+    ("DELETE", "/v1/endpoints/e/consumers/c", "write"),
     ("POST", "/v1/replays", "write"),
     ("GET", "/v1/connect", "listen"),
     ("GET", "/v1/tokens", "admin"),

@@ -17,9 +17,9 @@ use crate::target::Target;
 /// Deliver kept events again
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Without --to the relay hands the events to their consumers; a consumer that is away gets them when it is back. \
-With --to this machine makes the call at once, and the relay keeps the outcome. Ends with 16 when a target did \
-not answer.
+Without --to the relay hands the events to the consumers that are connected; with --as to one, which gets \
+them when it is back. With --to this machine makes the call at once, and the relay keeps the outcome. Ends \
+with 16 when a target did not answer.
 
 Examples:
   towline replay evt_06…
@@ -32,7 +32,7 @@ pub struct Arguments {
     /// Call this target from here
     #[arg(long, value_name = "TARGET")]
     to: Option<Target>,
-    /// Only this consumer gets them [default: every consumer of the event's endpoint]
+    /// This consumer gets them, even when it is away [default: those that are connected]
     #[arg(long = "as", value_name = "NAME", conflicts_with = "to")]
     consumer: Option<ConsumerName>,
     #[command(flatten)]

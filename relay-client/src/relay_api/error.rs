@@ -72,6 +72,10 @@ impl ApiError {
 }
 
 fn hint_for(problem: &Problem) -> Option<String> {
+    if problem.kind == "urn:towline:problem:no_consumer_connected" {
+        let hint = "`--as NAME` names the one that gets it when it is back; `--to URL` calls a target from here";
+        return Some(hint.to_owned());
+    }
     match problem.status {
         401 => Some(
             "store a valid token with `towline login`, or name one with `--token-file`".to_owned(),

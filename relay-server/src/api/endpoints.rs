@@ -1,4 +1,4 @@
-//! `/v1/endpoints`: makes, shows, changes and deletes endpoints, and lists who reads them.
+//! `/v1/endpoints`: makes, shows, changes and deletes endpoints.
 
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -6,10 +6,7 @@ use std::time::SystemTime;
 use axum::extract::State;
 use axum::response::Response;
 use http::StatusCode;
-use towline_shared::api::{
-    ChangeEndpoint, ConsumerList, ConsumerView, CreateEndpoint, EndpointList, EndpointView,
-    NewSecret,
-};
+use towline_shared::api::{ChangeEndpoint, CreateEndpoint, EndpointList, EndpointView, NewSecret};
 use towline_shared::id::{EndpointKey, EndpointName};
 use towline_shared::secret::Secret;
 use towline_shared::time::Timestamp;
@@ -114,25 +111,6 @@ pub(super) async fn delete(
         Ok(StatusCode::NO_CONTENT)
     };
     whole(&relay, deleting).await
-}
-
-pub(super) async fn consumers(
-    _: Allowed<Read>,
-    State(relay): State<Arc<Relay>>,
-    Segment(name): Segment<EndpointName>,
-) -> Result<Json<ConsumerList>, Refusal> {
-    let live = find(&relay, &name)?;
-    let consumers = relay.store.consumers(live.endpoint.id).await?;
-    let views = consumers.into_iter().map(|consumer| ConsumerView {
-        is_connected: relay.sessions.is_connected(consumer.id),
-        name: consumer.name,
-        cursor: consumer.cursor,
-        backlog: consumer.backlog,
-        created_at: consumer.created_at,
-    });
-    Ok(Json(ConsumerList {
-        consumers: views.collect(),
-    }))
 }
 
 /// The endpoint with this name.

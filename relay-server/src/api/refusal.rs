@@ -32,6 +32,16 @@ pub(super) enum Refusal {
         /// What is wrong and what was expected.
         problem: String,
     },
+    /// It cannot be done as things are.
+    #[error("{detail}")]
+    Conflict {
+        /// The code of the problem.
+        code: &'static str,
+        /// The same for each problem of this code.
+        title: &'static str,
+        /// What is in the way, and what to do.
+        detail: String,
+    },
     /// The body is too long.
     #[error("body has more than {most} bytes")]
     TooLong {
@@ -93,6 +103,7 @@ impl Refusal {
                 "invalid_field",
                 "a value cannot be used",
             ),
+            Self::Conflict { code, title, .. } => (StatusCode::CONFLICT, *code, *title),
             Self::TooLong { .. } => (
                 StatusCode::PAYLOAD_TOO_LARGE,
                 "body_too_large",

@@ -18,13 +18,19 @@ use super::input::Json;
 use super::refusal::Refusal;
 use crate::auth::random;
 use crate::relay::Relay;
-use crate::store::{ConsumerInfo, EndpointId};
+use crate::store::{ConsumerId, ConsumerInfo, EndpointId};
 
 /// Events in one request.
 const MOST_EVENTS: usize = 1000;
 
 /// Replays of one request: events times their consumers.
 const MOST_REPLAYS: usize = 10_000;
+
+/// Replays that may wait for one consumer.
+const MOST_PENDING: usize = 10_000;
+
+/// Names of consumers in a problem.
+const MOST_NAMES: usize = 12;
 
 /// How many replays are on their way into the store at a time.
 const AT_ONCE: usize = 64;
@@ -60,10 +66,13 @@ pub(super) async fn ask(
 }
 
 async fn wishes(relay: &Relay, asked: &AskReplays) -> Result<Vec<Wish>, Refusal> {
+    let mut events = Vec::with_capacity(asked.events.len());
+    for &event in &asked.events {
+        events.push((event, find_event(relay, event).await?.endpoint));
+    }
     let mut consumers: HashMap<EndpointId, Vec<ConsumerInfo>> = HashMap::new();
     let mut wishes = Vec::new();
-    for &event in &asked.events {
-        let endpoint = find_event(relay, event).await?.endpoint;
+    for (event, endpoint) in events {
         let meant = match consumers.entry(endpoint) {
             Entry::Occupied(known) => known.into_mut(),
             Entry::Vacant(unknown) => {
@@ -80,10 +89,33 @@ async fn wishes(relay: &Relay, asked: &AskReplays) -> Result<Vec<Wish>, Refusal>
             return Err(Refusal::invalid("events", problem));
         }
     }
+    check_room(relay, &wishes).await?;
     Ok(wishes)
 }
 
-/// The consumers of an endpoint that get its replays: one by name, or all.
+/// Requests at the same time may each find room that is there for one of them only.
+async fn check_room(relay: &Relay, wishes: &[Wish]) -> Result<(), Refusal> {
+    let mut asked: HashMap<ConsumerId, usize> = HashMap::new();
+    for wish in wishes {
+        *asked.entry(wish.consumer.id).or_default() += 1;
+    }
+    for (consumer, asked) in asked {
+        let pending = relay.store.count_pending_replays(consumer).await?;
+        if pending + asked > MOST_PENDING {
+            return Err(Refusal::Conflict {
+                code: "too_many_replays",
+                title: "too many replays wait for a consumer",
+                detail: format!(
+                    "{pending} replays wait for a consumer and {asked} would be added, of {MOST_PENDING} at most"
+                ),
+            });
+        }
+    }
+    Ok(())
+}
+
+/// The consumers of an endpoint that get its replays: one by name, which need not be there, or all that are
+/// connected. One that is away for good must not gather replays that nobody asked for by name.
 async fn meant(
     relay: &Relay,
     endpoint: EndpointId,
@@ -95,12 +127,34 @@ async fn meant(
         if meant.is_empty() {
             return Err(Refusal::missing("consumer", name));
         }
+        return Ok(meant);
     }
     if meant.is_empty() {
         let problem = "an event's endpoint has no consumer that could get it";
         return Err(Refusal::invalid("events", problem));
     }
+    let away = names(&meant);
+    meant.retain(|consumer| relay.sessions.is_connected(consumer.id));
+    if meant.is_empty() {
+        return Err(Refusal::Conflict {
+            code: "no_consumer_connected",
+            title: "no consumer is connected",
+            detail: format!(
+                "nobody listens at the moment; name one in `consumer`, which gets the replays when it is back: {away}"
+            ),
+        });
+    }
     Ok(meant)
+}
+
+/// The first few names, as a person reads them.
+fn names(consumers: &[ConsumerInfo]) -> String {
+    let shown = consumers.iter().take(MOST_NAMES);
+    let mut names: Vec<_> = shown.map(|it| format!("`{}`", it.name)).collect();
+    if consumers.len() > MOST_NAMES {
+        names.push(format!("and {} more", consumers.len() - MOST_NAMES));
+    }
+    names.join(", ")
 }
 
 async fn add(relay: Arc<Relay>, wish: Wish) -> Result<ReplayView, Refusal> {

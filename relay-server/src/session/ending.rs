@@ -99,6 +99,10 @@ impl Ending {
             } => {
                 return Self::endpoint_deleted();
             }
+            StoreError::TooMany { .. } => {
+                let detail = format!("{error}: delete one that is not used any more");
+                return Self::protocol(detail);
+            }
             StoreError::Busy => {}
             _ => tracing::error!(%error, "store failed a session"),
         }
@@ -146,6 +150,21 @@ mod tests {
         let goodbye = ending.goodbye().unwrap();
         assert_eq!(goodbye.reason, Reason::Overloaded);
         assert!(goodbye.reconnect_after_millis.is_some());
+    }
+
+    #[test]
+    fn a_consumer_too_many_is_told_what_to_do_and_does_not_come_back() {
+        let (what, most) = ("consumers", 1000);
+
+        let ending = Ending::store(&StoreError::TooMany { what, most });
+
+        let goodbye = ending.goodbye().unwrap();
+        assert!(
+            goodbye.detail.contains("1000 consumers"),
+            "{}",
+            goodbye.detail
+        );
+        assert_eq!(goodbye.reconnect_after_millis, None);
     }
 
     #[test]

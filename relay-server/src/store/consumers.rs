@@ -20,8 +20,14 @@ use super::{ConsumerId, ConsumerInfo, EndpointId, OpenedConsumer, StoreError};
 const FIND: &str = "SELECT consumer_id FROM consumer WHERE endpoint = :endpoint AND name = :name";
 const CREATE: &str = "INSERT INTO consumer (endpoint, name, cursor, ahead, created_at)
     VALUES (:endpoint, :name, :cursor, '{\"settled\":[],\"attempts\":{}}', :now)";
+const COUNT: &str = "SELECT count(*) FROM consumer WHERE endpoint = :endpoint";
+const REMOVE: &str = "DELETE FROM consumer WHERE consumer_id = :consumer";
+const REMOVE_PENDING: &str = "DELETE FROM replay WHERE consumer = :consumer AND is_settled = 0";
 const LIST: &str = "SELECT consumer_id, name, cursor, ahead, created_at FROM consumer
     WHERE endpoint = :endpoint ORDER BY name";
+
+/// Consumers of one endpoint. Each is a row that stays until somebody deletes it, and clients choose their names.
+const MOST_CONSUMERS: u32 = 1000;
 
 /// Finds the consumer, or makes it at `start`.
 pub(super) fn open(
@@ -47,6 +53,7 @@ pub(super) fn open(
     let id = match found {
         Some(id) => ConsumerId(id),
         None => {
+            check_room(connection, endpoint)?;
             let cursor = start_cursor(connection, endpoint, start, trimmed, newest)?;
             connection.prepare_cached(CREATE)?.execute(named_params! {
                 ":endpoint": endpoint.0,
@@ -77,6 +84,32 @@ pub(super) fn open(
         attempts: attempts_of(progress),
         oldest_kept: Seq(trimmed.seq + 1),
     })
+}
+
+fn check_room(connection: &Connection, endpoint: EndpointId) -> Result<(), Failure> {
+    let count: u32 = connection
+        .prepare_cached(COUNT)?
+        .query_row(named_params! { ":endpoint": endpoint.0 }, |row| row.get(0))?;
+    if count >= MOST_CONSUMERS {
+        let (what, most) = ("consumers", MOST_CONSUMERS);
+        return Err(StoreError::TooMany { what, most }.into());
+    }
+    Ok(())
+}
+
+/// Removes a consumer with the replays that wait for it; what it did stays on record with its name.
+pub(super) fn remove(writing: &mut Writing<'_>, consumer: ConsumerId) -> Result<(), Failure> {
+    let which = named_params! { ":consumer": consumer.0 };
+    let removed = writing.connection.prepare_cached(REMOVE)?.execute(which)?;
+    if removed == 0 {
+        return Err(StoreError::missing("consumer", &consumer.0).into());
+    }
+    writing
+        .connection
+        .prepare_cached(REMOVE_PENDING)?
+        .execute(which)?;
+    writing.memory.forget_consumer(consumer);
+    Ok(())
 }
 
 /// Moves the cursor to right before the next deliverable event, so that no session reads over a long run of

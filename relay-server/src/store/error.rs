@@ -57,6 +57,14 @@ pub enum StoreError {
         /// The name or id.
         name: String,
     },
+    /// There are as many as there may be.
+    #[error("there are {most} {what} already, the most there may be")]
+    TooMany {
+        /// `consumers`.
+        what: &'static str,
+        /// How many there may be.
+        most: u32,
+    },
     /// The store was closed.
     #[error("store is closed")]
     Closed,

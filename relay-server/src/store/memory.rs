@@ -59,6 +59,11 @@ impl Memory {
             .retain(|_, remembered| remembered.endpoint != endpoint);
     }
 
+    /// Forgets a consumer that is removed.
+    pub(super) fn forget_consumer(&mut self, consumer: ConsumerId) {
+        self.consumers.remove(&consumer);
+    }
+
     /// The counter of an endpoint, to be moved on; nothing when there is no such endpoint.
     pub(super) fn counter(
         &mut self,

@@ -12,6 +12,8 @@ use super::{ConsumerId, PendingReplay, StoreError};
 
 const ADD_REPLAY: &str = "INSERT INTO replay (id, place, consumer, asked_at)
     VALUES (:id, :place, :consumer, :now)";
+const COUNT_PENDING: &str =
+    "SELECT count(*) FROM replay WHERE consumer = :consumer AND is_settled = 0";
 const PENDING_REPLAYS: &str = "SELECT replay.id, event.id, replay.attempts
     FROM replay JOIN event ON event.place = replay.place
     WHERE replay.consumer = :consumer AND is_settled = 0 ORDER BY replay_id LIMIT :limit";
@@ -40,6 +42,17 @@ pub(super) fn add_replay(
             ":now": now.as_millis().cast_signed(),
         })?;
     Ok(())
+}
+
+/// How many replays wait.
+pub(super) fn count_pending(
+    connection: &Connection,
+    consumer: ConsumerId,
+) -> Result<usize, StoreReadError> {
+    let count: u32 = connection
+        .prepare_cached(COUNT_PENDING)?
+        .query_row(named_params! { ":consumer": consumer.0 }, |row| row.get(0))?;
+    Ok(count as usize)
 }
 
 /// Replays that wait, oldest first.

@@ -6,12 +6,14 @@ use http::Request;
 use http_body_util::Full;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
-use towline_shared::api::{EndpointView, EventDetail, EventList, TokenList, WhoAmI};
+use towline_shared::api::{
+    ConsumerList, EndpointView, EventDetail, EventList, Replays, TokenList, WhoAmI,
+};
 use towline_shared::id::Seq;
 use towline_shared::outcome::Delivery;
 use towline_shared::wire::FromClient;
 
-use crate::relay::Relay;
+use crate::relay::{Relay, Reply};
 use crate::wire::{Client, report};
 
 #[tokio::test]
@@ -458,6 +460,97 @@ async fn replays_are_refused_as_a_whole() {
     assert_eq!(without_consumer.status, 422);
     let mut client = Client::listen(relay, 1).await;
     assert_eq!(client.event().await.header.delivery.replay, None);
+}
+
+#[tokio::test]
+async fn a_replay_goes_to_who_is_connected_or_to_who_is_named() {
+    let relay = Relay::start().await.with_line().await;
+    let id = relay.post("0").await;
+    for name in ["old", "laptop"] {
+        let (client, _) = Client::listen_as(&relay, &relay.admin, name, 1).await;
+        client.leave(&relay, name).await;
+    }
+
+    let nobody = ask_replays(&relay, json!({"events": [id]})).await;
+    let named = ask_replays(&relay, json!({"events": [id], "consumer": "old"})).await;
+    let _client = Client::listen(&relay, 1).await;
+    let connected = ask_replays(&relay, json!({"events": [id]})).await;
+
+    assert_eq!(
+        (nobody.status.as_u16(), nobody.code().as_str()),
+        (409, "no_consumer_connected")
+    );
+    assert!(
+        nobody.text().contains("`laptop`, `old`"),
+        "{}",
+        nobody.text()
+    );
+    for (asked, consumer) in [(named, "old"), (connected, "laptop")] {
+        let replays: Replays = serde_json::from_slice(&asked.body).unwrap();
+        let names: Vec<_> = replays
+            .replays
+            .iter()
+            .map(|it| it.consumer.as_str())
+            .collect();
+        assert_eq!(names, [consumer]);
+    }
+}
+
+#[tokio::test]
+async fn no_more_replays_wait_for_a_consumer_than_there_is_room_for() {
+    let relay = Relay::start().await.with_line().await;
+    let id = relay.post("0").await;
+    let _client = Client::listen(&relay, 1).await;
+    for _ in 0..9 {
+        let full = json!({"events": vec![id; 1000], "consumer": "laptop"});
+        assert_eq!(ask_replays(&relay, full).await.status, 201);
+    }
+
+    let all_but_one = json!({"events": vec![id; 999], "consumer": "laptop"});
+    let two = json!({"events": [id, id], "consumer": "laptop"});
+    let one = json!({"events": [id], "consumer": "laptop"});
+
+    assert_eq!(ask_replays(&relay, all_but_one).await.status, 201);
+    let refused = ask_replays(&relay, two).await;
+    assert_eq!(
+        (refused.status.as_u16(), refused.code().as_str()),
+        (409, "too_many_replays")
+    );
+    assert_eq!(ask_replays(&relay, one).await.status, 201);
+}
+
+#[tokio::test]
+async fn a_consumer_is_deleted_when_it_is_away() {
+    let relay = Relay::start().await.with_line().await;
+    let id = relay.post("0").await;
+    let client = Client::listen(&relay, 1).await;
+    let path = "/v1/endpoints/line/consumers/laptop";
+    let delete = || relay.call("DELETE", path, &relay.admin, None);
+
+    let connected = delete().await;
+    client.leave(&relay, "laptop").await;
+    let replay = json!({"events": [id], "consumer": "laptop"});
+    assert_eq!(ask_replays(&relay, replay).await.status, 201);
+    let away = delete().await;
+    let gone = delete().await;
+
+    assert_eq!(
+        (connected.status.as_u16(), connected.code().as_str()),
+        (409, "consumer_connected")
+    );
+    assert_eq!(away.status, 204);
+    assert_eq!(
+        (gone.status.as_u16(), gone.code().as_str()),
+        (404, "unknown_consumer")
+    );
+    let all: ConsumerList = relay.get("/v1/endpoints/line/consumers").await;
+    assert!(all.consumers.is_empty());
+    let mut anew = Client::listen(&relay, 2).await;
+    assert_eq!(anew.event().await.header.delivery.replay, None);
+}
+
+async fn ask_replays(relay: &Relay, asked: Value) -> Reply {
+    relay.json("POST", "/v1/replays", &asked).await
 }
 
 #[tokio::test]

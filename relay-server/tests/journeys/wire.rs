@@ -12,6 +12,7 @@ use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_tungstenite::{WebSocketStream, client_async};
+use towline_shared::api::ConsumerList;
 use towline_shared::id::EventId;
 use towline_shared::outcome::{Attempt, Delivery, Outcome, Settled};
 use towline_shared::time::Timestamp;
@@ -76,6 +77,21 @@ impl Client {
         match client.next().await {
             FromRelay::Welcome(welcome) => (client, welcome),
             other => panic!("expected a welcome, got {other:?}"),
+        }
+    }
+
+    /// Goes away, and waits until the relay has noticed.
+    pub(crate) async fn leave(self, relay: &Relay, consumer: &str) {
+        drop(self);
+        loop {
+            let all: ConsumerList = relay.get("/v1/endpoints/line/consumers").await;
+            let mut all = all.consumers.iter();
+            let Some(mine) = all.find(|it| it.name.as_str() == consumer) else {
+                return;
+            };
+            if !mine.is_connected {
+                return;
+            }
         }
     }
 

@@ -60,6 +60,42 @@ async fn a_body_whose_event_is_refused_goes() {
 }
 
 #[tokio::test]
+async fn an_endpoint_has_no_more_consumers_than_there_is_room_for() {
+    let folder = TempDir::new().unwrap();
+    let store = open(&folder);
+    let orders = endpoint(&store, "orders").await;
+    let consume = |number: u32| {
+        let (store, name) = (store.clone(), name(&format!("c{number}")));
+        let id = orders.id;
+        async move { store.open_consumer(id, &name, Start::Now, time(1)).await }
+    };
+    let most = join_all((1..=1000).map(consume)).await;
+    assert!(most.iter().all(Result::is_ok));
+
+    let refused = consume(1001).await;
+
+    assert!(
+        matches!(refused, Err(StoreError::TooMany { most: 1000, .. })),
+        "{refused:?}"
+    );
+    let known = consume(7).await.unwrap();
+    assert!(!known.is_new);
+    store.remove_consumer(known.id).await.unwrap();
+    assert!(consume(1001).await.unwrap().is_new);
+    let gone = store.remove_consumer(known.id).await;
+    assert!(
+        matches!(
+            gone,
+            Err(StoreError::Missing {
+                what: "consumer",
+                ..
+            })
+        ),
+        "{gone:?}"
+    );
+}
+
+#[tokio::test]
 async fn a_panic_of_the_writer_is_told() {
     let folder = TempDir::new().unwrap();
     let mistake = Box::new(|_: &[Arc<StoredEvent>]| panic!("a mistake in the relay"));
