@@ -1,5 +1,5 @@
 //! What the sender wrote is what the app reads, byte for byte but for the listed changes of a hop
-//! (DESIGN.md §5), through real sockets. The expectation is written by hand in the table, not computed.
+//! (ARCHITECTURE.md), through real sockets. The expectation is written by hand in the table, not computed.
 
 mod rows;
 

@@ -1,4 +1,4 @@
-//! A relay that cannot start says `error:` and `hint:` and ends with the exit code of the table (DESIGN.md §11).
+//! A relay that cannot start says `error:` and `hint:` and ends with the exit code of the table (`towline --help`).
 
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::Path;
