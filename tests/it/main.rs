@@ -25,4 +25,5 @@ mod no_room;
 mod resume;
 mod signatures;
 mod startup;
+mod tls;
 mod tokens;

@@ -47,14 +47,19 @@ impl Api {
 
     /// The reply to any request.
     pub async fn call(&self, method: &str, path: &str, body: Option<&[u8]>) -> Message {
-        let body = body.unwrap_or_default();
+        let request = self.request(method, path, body.unwrap_or_default());
+        sender::send(self.relay, &request).await
+    }
+
+    /// The bytes of a request with the token.
+    pub fn request(&self, method: &str, path: &str, body: &[u8]) -> Vec<u8> {
         let head = format!(
             "{method} {path} HTTP/1.1\r\nHost: relay.example\r\nAuthorization: Bearer {}\r\n\
              Content-Type: application/json\r\nContent-Length: {}\r\n\r\n",
             self.token,
             body.len()
         );
-        sender::send(self.relay, &[head.as_bytes(), body].concat()).await
+        [head.as_bytes(), body].concat()
     }
 
     /// What GET answers with 200.
