@@ -188,13 +188,16 @@ impl RelayApi {
             .await
     }
 
-    /// `GET /v1/events/stream`, from behind the event with this id when there is one.
+    /// `GET /v1/events/stream`, from behind the event with this id when there is one; of all events, or of
+    /// those that consumers do not get.
     pub async fn tail(
         &self,
         endpoint: Option<&EndpointName>,
+        rejected: bool,
         last: Option<EventId>,
     ) -> Answer<Tail> {
-        let query = endpoint.map_or_else(String::new, |name| format!("?endpoint={name}"));
+        let endpoint = endpoint.map_or_else(String::new, |name| format!("&endpoint={name}"));
+        let query = format!("?rejected={rejected}{endpoint}");
         let call = Call {
             last_event: last,
             ..Call::new("GET", &format!("/v1/events/stream{query}"))

@@ -17,7 +17,7 @@
 //! | `GET /v1/events/{id}` | read | – | [`EventDetail`] |
 //! | `GET /v1/events/{id}/raw` | read | – | head as received, then body (`application/http`, streamed) |
 //! | `GET /v1/events/{id}/body` | read | – | the body (`application/octet-stream`, streamed) |
-//! | `GET /v1/events/stream?endpoint=` | read | – | server-sent events: `event` with an [`EventSummary`], its id as `id`; `gap` where events are left out |
+//! | `GET /v1/events/stream?endpoint=&rejected=true` | read | – | server-sent events: `event` with an [`EventSummary`], its id as `id`; `gap` where events are left out |
 //! | `POST /v1/events/{id}/attempts` | listen | an `outcome` frame of the wire | 204; an attempt made outside any consumer's line |
 //! | `POST /v1/replays` | write | [`AskReplays`] | 201 [`Replays`] |
 //! | `GET /v1/tokens` | admin | – | [`TokenList`] |

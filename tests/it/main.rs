@@ -27,3 +27,4 @@ mod signatures;
 mod startup;
 mod tls;
 mod tokens;
+mod turned_away;

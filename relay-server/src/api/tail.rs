@@ -1,4 +1,5 @@
-//! `GET /v1/events/stream`: events as they are kept, as server-sent events. Rejected ones are among them.
+//! `GET /v1/events/stream`: events as they are kept, as server-sent events. Rejected ones are among them, or are
+//! all that it is asked for.
 //!
 //! Nothing is queued for a slow reader beside a bounded number of events for all: what it misses there it
 //! reads from the store, as one that comes back with `Last-Event-ID`.
@@ -50,6 +51,9 @@ const GAP: &[u8] = b"event: gap\ndata: {}\n\n";
 #[serde(deny_unknown_fields)]
 pub(super) struct TailQuery {
     endpoint: Option<EndpointName>,
+    /// Only those that consumers do not get.
+    #[serde(default)]
+    rejected: bool,
 }
 
 pub(super) async fn stream(
@@ -64,6 +68,7 @@ pub(super) async fn stream(
     };
     let last = last_event_id(&headers)?;
     let mut tail = Tail::begin(relay, headers, endpoint);
+    tail.rejected_only = asked.rejected;
     if let Some(last) = last {
         tail.resume(last).await?;
     }
@@ -92,6 +97,8 @@ struct Tail {
     relay: Arc<Relay>,
     headers: HeaderMap,
     endpoint: Option<EndpointId>,
+    /// Whether events that consumers get are passed over.
+    rejected_only: bool,
     live: broadcast::Receiver<Arc<StoredEvent>>,
     /// Whether events are left out here, before those that are missed.
     is_gap: bool,
@@ -109,6 +116,7 @@ impl Tail {
             relay,
             headers,
             endpoint,
+            rejected_only: false,
             is_gap: false,
             missed: VecDeque::new(),
             progress: Progress::from(Timestamp::from(SystemTime::now())),
@@ -162,6 +170,11 @@ impl Tail {
         if !is_meant || !self.progress.is_new(event.endpoint, event.info.seq) {
             return None;
         }
+        if self.rejected_only && event.info.is_deliverable {
+            self.progress
+                .show(event.endpoint, event.info.seq, event.info.received_at);
+            return None;
+        }
         let (method, target) = request_line(&event.head);
         let summary = EventSummary {
             info: event.info.clone(),
@@ -197,8 +210,9 @@ impl Tail {
             // One that was deleted meanwhile has no events any more.
             let endpoint = self.relay.endpoints.by_name(&event.info.endpoint)?;
             let endpoint = endpoint.endpoint.id;
+            let is_meant = !(self.rejected_only && event.info.is_deliverable);
             let is_new = self.progress.is_new(endpoint, event.info.seq);
-            is_new.then(|| (endpoint, views::event(event)))
+            (is_meant && is_new).then(|| (endpoint, views::event(event)))
         });
         self.missed = missed.collect();
         Ok(())

@@ -28,6 +28,9 @@ pub struct Arguments {
     /// Only those of this endpoint
     #[arg(long, value_name = "NAME")]
     endpoint: Option<EndpointName>,
+    /// Only those that no consumer gets, because their check failed
+    #[arg(long)]
+    rejected: bool,
 }
 
 /// Prints until ^C.
@@ -36,20 +39,19 @@ pub(super) async fn run(arguments: Arguments, context: &Context) -> anyhow::Resu
     tokio::select! {
         biased;
         _ = tokio::signal::ctrl_c() => Ok(Exit::Done),
-        ended = follow(&api, arguments.endpoint.as_ref(), context) => ended,
+        ended = follow(&api, &arguments, context) => ended,
     }
 }
 
-async fn follow(
-    api: &RelayApi,
-    endpoint: Option<&EndpointName>,
-    context: &Context,
-) -> anyhow::Result<Exit> {
+async fn follow(api: &RelayApi, arguments: &Arguments, context: &Context) -> anyhow::Result<Exit> {
     let mut backoff = Backoff::reconnect();
     let mut link = Link::New;
     let mut shown = Shown::default();
     loop {
-        let error = match api.tail(endpoint, shown.last).await {
+        let error = match api
+            .tail(arguments.endpoint.as_ref(), arguments.rejected, shown.last)
+            .await
+        {
             Ok(tail) => {
                 backoff.succeeded(Instant::now());
                 link.connected(context);

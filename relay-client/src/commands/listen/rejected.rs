@@ -62,14 +62,14 @@ async fn once(
     if last.is_none() {
         *last = Some(newest(api, endpoint).await?);
     }
-    let mut tail = api.tail(Some(endpoint), *last).await?;
+    let mut tail = api.tail(Some(endpoint), true, *last).await?;
     backoff.succeeded(Instant::now());
     while let Some(item) = tail.next().await? {
         let TailItem::Event(event) = item else {
             continue;
         };
         *last = (*last).max(Some(event.info.id));
-        if !event.info.is_deliverable && news.send(rejected(*event)).await.is_err() {
+        if news.send(rejected(*event)).await.is_err() {
             return Ok(());
         }
     }
