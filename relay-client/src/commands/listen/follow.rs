@@ -64,7 +64,7 @@ pub(super) async fn follow(
         stop: stop.clone(),
         abort,
     };
-    let exit = running.to_its_end(async || signals.next().await).await;
+    let exit = running.until_it_ends(async || signals.next().await).await;
     stop.cancel();
     watching.await?;
     exit
@@ -95,7 +95,7 @@ struct Running {
 
 impl Running {
     /// Runs to the end of listening; `signals` is the next wish to stop, and cancel-safe.
-    async fn to_its_end(mut self, mut signals: impl AsyncFnMut()) -> anyhow::Result<Exit> {
+    async fn until_it_ends(mut self, mut signals: impl AsyncFnMut()) -> anyhow::Result<Exit> {
         let ended = loop {
             tokio::select! {
                 biased;
@@ -256,7 +256,7 @@ mod tests {
 
     async fn next(signals: &mut mpsc::Receiver<()>) {
         if signals.recv().await.is_none() {
-            future::pending().await
+            future::pending::<()>().await;
         }
     }
 
@@ -274,7 +274,9 @@ mod tests {
         ends.signals.send(()).await.unwrap();
         ends.signals.send(()).await.unwrap();
 
-        let exit = running.to_its_end(async || next(&mut signals).await).await;
+        let exit = running
+            .until_it_ends(async || next(&mut signals).await)
+            .await;
 
         assert_eq!(exit.unwrap(), Exit::Interrupted);
         assert!(ends.stop.is_cancelled() && ends.abort.is_cancelled());
@@ -300,7 +302,9 @@ mod tests {
         }
         ends.abort.cancel();
 
-        let exit = running.to_its_end(async || next(&mut signals).await).await;
+        let exit = running
+            .until_it_ends(async || next(&mut signals).await)
+            .await;
 
         assert_eq!(exit.unwrap(), Exit::Interrupted);
         let all: Vec<String> = all.iter().collect();
@@ -313,7 +317,9 @@ mod tests {
         let (running, ends, mut signals) =
             running(|_waiting| Err(io::ErrorKind::BrokenPipe.into()));
 
-        let ended = running.to_its_end(async || next(&mut signals).await).await;
+        let ended = running
+            .until_it_ends(async || next(&mut signals).await)
+            .await;
 
         let error = ended.unwrap_err();
         assert!(super::super::super::is_closed_pipe(&error), "{error}");
