@@ -68,7 +68,7 @@ async fn once(
         let TailItem::Event(event) = item else {
             continue;
         };
-        *last = (*last).max(Some(event.info.id));
+        *last = Some(event.info.id);
         if news.send(rejected(*event)).await.is_err() {
             return Ok(());
         }
