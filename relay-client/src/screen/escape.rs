@@ -10,7 +10,7 @@ pub fn line(text: &str) -> Cow<'_, str> {
     escape(text, |_| false)
 }
 
-/// Text of several lines: line feeds and tabs stay, all else is as in [`line`].
+/// Text of several lines: line feeds and tabs stay, all else is as in [`line()`].
 pub fn block(text: &str) -> Cow<'_, str> {
     escape(text, |character| matches!(character, '\n' | '\t'))
 }
