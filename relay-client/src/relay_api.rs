@@ -13,7 +13,7 @@ use towline_shared::api::{
     EndpointList, EndpointView, EventDetail, EventList, PutSecret, Replays, TokenList, Trimmed,
     WhoAmI,
 };
-use towline_shared::id::{EndpointName, EventId, SecretName, Seq, TokenId};
+use towline_shared::id::{ConsumerName, EndpointName, EventId, SecretName, Seq, TokenId};
 use towline_shared::secret::Secret;
 use towline_shared::wire::{FromClient, Report};
 
@@ -153,6 +153,22 @@ impl RelayApi {
     /// `GET /v1/endpoints/{name}/consumers`
     pub async fn consumers(&self, name: &EndpointName) -> Answer<ConsumerList> {
         self.get(&format!("/v1/endpoints/{name}/consumers")).await
+    }
+
+    /// `DELETE /v1/endpoints/{name}/consumers/{consumer}`
+    pub async fn delete_consumer(
+        &self,
+        name: &EndpointName,
+        consumer: &ConsumerName,
+    ) -> Answer<()> {
+        // Names may have any visible ASCII character, `/` and `?` among them.
+        let consumer = url::form_urlencoded::byte_serialize(consumer.as_str().as_bytes());
+        let consumer: String = consumer.collect();
+        let call = Call::new(
+            "DELETE",
+            &format!("/v1/endpoints/{name}/consumers/{consumer}"),
+        );
+        self.call(call).await.map(drop)
     }
 
     /// `DELETE /v1/endpoints/{name}/events?through=SEQ`

@@ -5,7 +5,7 @@ mod view;
 
 use clap::{Args, Subcommand};
 use towline_shared::api::PutSecret;
-use towline_shared::id::{EndpointName, SecretName};
+use towline_shared::id::{ConsumerName, EndpointName, SecretName};
 
 use self::change::Change;
 use super::provider_options::{SchemeOptions, SecretOptions, new_endpoint, text_of};
@@ -40,6 +40,12 @@ Examples:
   towline endpoints rotate-secret orders --secret-file new.txt --secret-name 2026-12
   towline endpoints rotate-secret orders --remove 2026-11")]
     RotateSecret(Rotate),
+    /// Forget a consumer that is away and does not come back, with its place in the line
+    #[command(after_help = "\
+Examples:
+  towline endpoints show orders                        lists the consumers
+  towline endpoints delete-consumer orders laptop:3000")]
+    DeleteConsumer(DeleteConsumer),
     /// Delete an endpoint with everything it kept
     Delete(Delete),
 }
@@ -63,6 +69,15 @@ pub struct Create {
 pub struct Named {
     /// The endpoint
     name: EndpointName,
+}
+
+/// The options of `delete-consumer`.
+#[derive(Debug, Args)]
+pub struct DeleteConsumer {
+    /// The endpoint
+    name: EndpointName,
+    /// The consumer
+    consumer: ConsumerName,
 }
 
 /// The options of `rotate-secret`.
@@ -110,6 +125,18 @@ pub async fn run(command: Command, context: &Context) -> anyhow::Result<Exit> {
             view::one(&view, None, context)
         }
         Command::RotateSecret(arguments) => rotate(arguments, context, &api).await,
+        Command::DeleteConsumer(DeleteConsumer { name, consumer }) => {
+            api.delete_consumer(&name, &consumer).await?;
+            if context.global.json {
+                context
+                    .screen
+                    .json(&serde_json::json!({ "deleted": consumer }))?;
+            } else {
+                let text = format!("forgot the consumer `{consumer}` of `{name}`");
+                context.screen.notice(&text);
+            }
+            Ok(Exit::Done)
+        }
         Command::Delete(arguments) => delete(&arguments, context, &api).await,
     }
 }
