@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::process::{ExitStatus, Stdio};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::Mutex;
 use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
@@ -32,7 +33,7 @@ pub struct Finished {
 
 /// The lines of one output so far.
 #[derive(Clone, Default)]
-struct Lines(Arc<Mutex<Vec<String>>>);
+struct Lines(Arc<Mutex<Vec<String>>>, Arc<AtomicBool>);
 
 impl Process {
     /// Starts a binary with no settings but those given: an empty home in `folder`, no colour, no input.
@@ -93,7 +94,8 @@ impl Process {
         mut find: impl FnMut(&str) -> Option<T>,
     ) -> T {
         eventually(what, async || {
-            let is_over = self.child.try_wait().is_ok_and(|status| status.is_some());
+            // A process may be gone before its last lines have been read.
+            let is_over = self.stdout.is_over() && self.stderr.is_over();
             let found = [&self.stdout, &self.stderr]
                 .iter()
                 .find_map(|lines| lines.0.lock().iter().find_map(|line| find(line)));
@@ -142,6 +144,11 @@ impl Process {
 }
 
 impl Lines {
+    /// Whether the output has ended and every line of it is here.
+    fn is_over(&self) -> bool {
+        self.1.load(Ordering::Acquire)
+    }
+
     fn follow(&self, output: impl AsyncRead + Unpin + Send + 'static) {
         let lines = self.clone();
         tokio::spawn(async move {
@@ -152,6 +159,7 @@ impl Lines {
                 lines.0.lock().push(text);
                 line.clear();
             }
+            lines.1.store(true, Ordering::Release);
         });
     }
 }
