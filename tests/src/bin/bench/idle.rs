@@ -13,29 +13,22 @@ use towline_tests::nodes::RelayProcess;
 /// How many connect at a time.
 const AT_A_TIME: usize = 64;
 
+/// How many read the same endpoint; a relay takes at most 1,000.
+const PER_ENDPOINT: usize = 500;
+
 /// Consumers that stay connected until this is dropped.
 #[derive(Default)]
 pub(crate) struct IdleConsumers(Vec<TcpStream>);
 
 impl IdleConsumers {
-    /// Connects more consumers until there are `count`.
-    pub(crate) async fn grow_to(
-        &mut self,
-        count: usize,
-        relay: &RelayProcess,
-        endpoint: &str,
-    ) -> io::Result<()> {
+    /// Connects more consumers until there are `count`, on as many endpoints as they need.
+    pub(crate) async fn grow_to(&mut self, count: usize, relay: &RelayProcess) -> io::Result<()> {
         let api = relay.api();
         let mut connecting = JoinSet::new();
         let mut next = self.0.len();
         while self.0.len() < count {
             while next < count && connecting.len() < AT_A_TIME {
-                connecting.spawn(connect(
-                    relay.address(),
-                    api.clone(),
-                    endpoint.to_owned(),
-                    next,
-                ));
+                connecting.spawn(connect(relay.address(), api.clone(), endpoint, next));
                 next += 1;
             }
             match connecting.join_next().await {

@@ -273,12 +273,11 @@ async fn idle_consumers(size: &Size) -> Result<()> {
     headline("Idle consumers");
     let folder = tempfile::tempdir()?;
     let mut relay = start_relay(folder.path()).await?;
-    relay.api().open_endpoint("bench").await;
     let before = usage_of(relay.process().pid());
     let mut idle = IdleConsumers::default();
     for count in size.idle {
         let start = Instant::now();
-        if let Err(error) = idle.grow_to(count, &relay, "bench").await {
+        if let Err(error) = idle.grow_to(count, &relay).await {
             figure(
                 &format!("{count} consumers"),
                 &format!("not reached: {error} (at {})", idle.count()),
