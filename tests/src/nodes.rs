@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use crate::api::Api;
 use crate::binaries::Binary;
 use crate::eventually::eventually;
-use crate::process::Process;
+use crate::process::{Process, command};
 use crate::sender;
 
 /// `towline-server` on a folder of its own.
@@ -69,6 +69,20 @@ impl RelayProcess {
         self.process = spawn(&self.folder, self.address, &self.arguments);
     }
 
+    /// Waits until a consumer of an endpoint is connected.
+    ///
+    /// # Panics
+    /// When it does not come in time.
+    pub async fn wait_until_connected(&self, endpoint: &str, consumer: &str) {
+        let api = self.api();
+        eventually("the consumer is connected", async || {
+            let consumers = api.consumers(endpoint).await.consumers;
+            let found = consumers.iter().find(|one| one.name.as_str() == consumer)?;
+            found.is_connected.then_some(())
+        })
+        .await;
+    }
+
     /// Waits until it answers.
     ///
     /// # Panics
@@ -128,40 +142,27 @@ impl ClientProcess {
     ) -> Self {
         let usual = ["--as", "laptop", "--since", "beginning", "--json"];
         let more = [&usual[..], more_arguments].concat();
-        Self::start_as(home, relay, endpoint, app, &more)
+        let arguments = listen_arguments(home, relay, endpoint, app, &more);
+        Self {
+            process: spawn_client(home, &arguments),
+            home: home.to_path_buf(),
+            arguments,
+        }
     }
 
-    /// Starts to listen to `endpoint` and to deliver to `app`; consumer and start are among the arguments.
-    ///
-    /// # Panics
-    /// When its home cannot be made.
-    pub fn start_as(
+    /// The same without output, as a consumer and from a start that are among the arguments: what a process
+    /// of the bench prints must not cost its reader time.
+    pub fn start_quiet(
         home: &Path,
         relay: &RelayProcess,
         endpoint: &str,
         app: &str,
         more_arguments: &[&str],
     ) -> Self {
-        std::fs::create_dir_all(home).expect("the home can be made");
-        let relay_url = format!("http://{}", relay.address());
-        let token_file = relay.token_file();
-        let token_file = token_file.to_str().expect("the path is text");
-        let mut arguments: Vec<String> = [
-            "listen",
-            app,
-            "--endpoint",
-            endpoint,
-            "--relay",
-            &relay_url,
-            "--token-file",
-            token_file,
-        ]
-        .iter()
-        .map(ToString::to_string)
-        .collect();
-        arguments.extend(more_arguments.iter().map(ToString::to_string));
+        let arguments = listen_arguments(home, relay, endpoint, app, more_arguments);
+        let words: Vec<_> = arguments.iter().map(String::as_str).collect();
         Self {
-            process: spawn_client(home, &arguments),
+            process: Process::start_quiet(command(Binary::Towline, home).args(words)),
             home: home.to_path_buf(),
             arguments,
         }
@@ -190,6 +191,31 @@ impl ClientProcess {
     pub fn start_again(&mut self) {
         self.process = spawn_client(&self.home, &self.arguments);
     }
+}
+
+fn listen_arguments(
+    home: &Path,
+    relay: &RelayProcess,
+    endpoint: &str,
+    app: &str,
+    more_arguments: &[&str],
+) -> Vec<String> {
+    std::fs::create_dir_all(home).expect("the home can be made");
+    let relay_url = format!("http://{}", relay.address());
+    let token_file = relay.token_file();
+    let token_file = token_file.to_str().expect("the path is text");
+    let usual = [
+        "listen",
+        app,
+        "--endpoint",
+        endpoint,
+        "--relay",
+        &relay_url,
+        "--token-file",
+        token_file,
+    ];
+    let all = usual.iter().chain(more_arguments);
+    all.map(ToString::to_string).collect()
 }
 
 fn spawn_client(home: &Path, arguments: &[String]) -> Process {

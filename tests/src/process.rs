@@ -49,18 +49,32 @@ impl Process {
     /// # Panics
     /// When it cannot be started.
     pub fn start_with(command: &mut Command) -> Self {
+        Self::spawn(command.stdout(Stdio::piped()).stderr(Stdio::piped()))
+    }
+
+    /// Starts a prepared command whose output nobody reads.
+    ///
+    /// # Panics
+    /// When it cannot be started.
+    pub fn start_quiet(command: &mut Command) -> Self {
+        Self::spawn(command.stdout(Stdio::null()).stderr(Stdio::null()))
+    }
+
+    fn spawn(command: &mut Command) -> Self {
         let mut child = command
             .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
             .kill_on_drop(true)
             .spawn()
             .unwrap_or_else(|error| panic!("cannot start {command:?}: {error}"));
         let pid = child.id().expect("a started process has an id");
         let stdout = Lines::default();
         let stderr = Lines::default();
-        stdout.follow(child.stdout.take().expect("stdout is piped"));
-        stderr.follow(child.stderr.take().expect("stderr is piped"));
+        if let Some(output) = child.stdout.take() {
+            stdout.follow(output);
+        }
+        if let Some(output) = child.stderr.take() {
+            stderr.follow(output);
+        }
         Self {
             child,
             pid,
@@ -168,7 +182,13 @@ impl Lines {
 pub fn command(binary: Binary, folder: &Path) -> Command {
     let mut command = Command::new(binary.path());
     command.env_clear().current_dir(folder).env("HOME", folder);
-    for name in ["PATH", "TMPDIR", "LLVM_PROFILE_FILE", "RUST_BACKTRACE"] {
+    for name in [
+        "PATH",
+        "TMPDIR",
+        "LLVM_PROFILE_FILE",
+        "RUST_BACKTRACE",
+        "TOKIO_WORKER_THREADS",
+    ] {
         if let Some(value) = std::env::var_os(name) {
             command.env(name, value);
         }

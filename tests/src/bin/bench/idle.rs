@@ -28,6 +28,10 @@ impl IdleConsumers {
         let mut next = self.0.len();
         while self.0.len() < count {
             while next < count && connecting.len() < AT_A_TIME {
+                let endpoint = format!("idle-{}", next / PER_ENDPOINT);
+                if next.is_multiple_of(PER_ENDPOINT) {
+                    api.open_endpoint(&endpoint).await;
+                }
                 connecting.spawn(connect(relay.address(), api.clone(), endpoint, next));
                 next += 1;
             }

@@ -136,7 +136,7 @@ async fn through_the_relay(sink: &Sink, size: &Size, direct: &[Measured]) -> Res
     headline(
         "Through relay and client: senders → relay (durable) → client → sink, --concurrency 64",
     );
-    let mut nodes = Nodes::start(sink, &[]).await?;
+    let mut nodes = Nodes::start(sink).await?;
     let idle = nodes.relay_usage();
     for ((name, senders, pause), direct) in LOADS.into_iter().zip(direct) {
         usage::forget_peak(nodes.relay.process().pid());
@@ -227,7 +227,7 @@ fn compare(name: &str, measured: &Measured, direct: &Measured, relay: Usage) {
 
 async fn big_body(sink: &Sink) -> Result<()> {
     headline("A body of 25 MiB");
-    let mut nodes = Nodes::start(sink, &[]).await?;
+    let mut nodes = Nodes::start(sink).await?;
     let warm_up = nodes.load(1, Duration::ZERO, Until::Count(20));
     measure(sink, &warm_up)?;
     let (relay_before, client_before) = (nodes.relay_usage(), nodes.client_usage());
@@ -326,24 +326,7 @@ async fn kept_events(sink: &Sink, size: &Size) -> Result<()> {
     );
     let last = ingest_and_list(&mut relay, &ingest).await?;
     figure("at the end", &last);
-    let app = format!("http://{}", sink.address());
-    let arguments = [
-        "--as",
-        "late",
-        "--since",
-        "now",
-        "--json",
-        "--concurrency",
-        "64",
-    ];
-    let mut client = ClientProcess::start_as(
-        &folder.path().join("home"),
-        &relay,
-        "bench",
-        &app,
-        &arguments,
-    );
-    client.wait_until_ready().await;
+    let _client = start_client(&folder.path().join("home"), &relay, sink, "now").await;
     let hot = Load {
         senders: 1,
         until: Until::Time(size.load / 2),
@@ -392,20 +375,11 @@ struct Nodes {
 }
 
 impl Nodes {
-    async fn start(sink: &Sink, more_arguments: &[&str]) -> Result<Self> {
+    async fn start(sink: &Sink) -> Result<Self> {
         let folder = tempfile::tempdir()?;
         let relay = start_relay(folder.path()).await?;
         let path = path_of(&relay.api().open_endpoint("bench").await);
-        let app = format!("http://{}", sink.address());
-        let arguments = [&["--concurrency", "64"], more_arguments].concat();
-        let mut client = ClientProcess::start(
-            &folder.path().join("home"),
-            &relay,
-            "bench",
-            &app,
-            &arguments,
-        );
-        client.wait_until_ready().await;
+        let client = start_client(&folder.path().join("home"), &relay, sink, "beginning").await;
         Ok(Self {
             relay,
             client,
@@ -439,6 +413,19 @@ async fn start_relay(folder: &Path) -> Result<RelayProcess> {
     std::fs::write(&settings, "[limits]\nmax_connections_per_address = 20000\n")?;
     let settings = settings.to_str().context("the path is not text")?;
     Ok(RelayProcess::start(folder, &["--config", settings]).await)
+}
+
+async fn start_client(
+    home: &Path,
+    relay: &RelayProcess,
+    sink: &Sink,
+    since: &str,
+) -> ClientProcess {
+    let app = format!("http://{}", sink.address());
+    let arguments = ["--as", "bench", "--since", since, "--concurrency", "64"];
+    let client = ClientProcess::start_quiet(home, relay, "bench", &app, &arguments);
+    relay.wait_until_connected("bench", "bench").await;
+    client
 }
 
 fn usage_of(pid: u32) -> Usage {
