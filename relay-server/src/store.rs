@@ -321,7 +321,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::Missing`] when the endpoint, or the event to start at, does not exist;
-    /// [`StoreError::TooMany`] when the endpoint has 20,000 consumers and this would be another.
+    /// [`StoreError::TooMany`] when the endpoint has 1,000 consumers and this would be another.
     pub async fn open_consumer(
         &self,
         endpoint: EndpointId,

@@ -27,7 +27,7 @@ const LIST: &str = "SELECT consumer_id, name, cursor, ahead, created_at FROM con
     WHERE endpoint = :endpoint ORDER BY name";
 
 /// Consumers of one endpoint. Each is a row that stays until somebody deletes it, and clients choose their names.
-const MOST_CONSUMERS: u32 = 20_000;
+const MOST_CONSUMERS: u32 = 1000;
 
 /// Finds the consumer, or makes it at `start`.
 pub(super) fn open(
