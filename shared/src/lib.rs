@@ -9,6 +9,7 @@ pub mod verdict;
 pub mod verify;
 pub mod event;
 pub mod hop;
+pub mod filter;
 pub mod outcome;
 pub mod wire;
 pub mod credit;

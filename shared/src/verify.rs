@@ -42,8 +42,10 @@ use crate::time::Timestamp;
 use crate::verdict::Verdict;
 use delivery::Delivery;
 use handshake::Handshake;
+pub(crate) use json::{Pointer, document, elements};
 use scheme::Scheme;
 use template::Template;
+pub(crate) use url::pairs;
 
 /// A request to check.
 #[derive(Clone, Copy)]

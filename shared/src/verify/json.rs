@@ -1,4 +1,4 @@
-//! JSON as schemes read it: JSON Pointer (RFC 6901) into the text itself, so that numbers stay as written.
+//! JSON as schemes and filters read it: JSON Pointer (RFC 6901) into the text itself, so that numbers stay as written.
 
 use std::fmt;
 
@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 
 /// A JSON Pointer, such as `/a/0/b`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Pointer {
+pub(crate) struct Pointer {
     text: String,
     steps: Vec<String>,
 }
@@ -25,7 +25,7 @@ pub(super) enum Scalar {
 
 impl Pointer {
     /// Reads a pointer; it begins with `/`.
-    pub(super) fn parse(text: &str) -> Result<Self, String> {
+    pub(crate) fn parse(text: &str) -> Result<Self, String> {
         let Some(path) = text.strip_prefix('/') else {
             return Err(format!(
                 "`{text}` is no JSON Pointer: it must begin with `/`"
@@ -41,8 +41,13 @@ impl Pointer {
         })
     }
 
+    /// How many steps it goes down.
+    pub(crate) const fn length(&self) -> usize {
+        self.steps.len()
+    }
+
     /// The value that it points at.
-    pub(super) fn find<'j>(&self, document: &'j RawValue) -> Option<&'j RawValue> {
+    pub(crate) fn find<'j>(&self, document: &'j RawValue) -> Option<&'j RawValue> {
         self.steps
             .iter()
             .try_fold(document, |value, step| child(value, step))
@@ -56,7 +61,7 @@ impl fmt::Display for Pointer {
 }
 
 /// Reads a whole document; `None` when the bytes are not JSON.
-pub(super) fn document(bytes: &[u8]) -> Option<&RawValue> {
+pub(crate) fn document(bytes: &[u8]) -> Option<&RawValue> {
     serde_json::from_slice(bytes).ok()
 }
 
@@ -72,7 +77,7 @@ pub(super) fn scalar(value: &RawValue) -> Option<Scalar> {
 }
 
 /// The elements of an array.
-pub(super) fn elements(value: &RawValue) -> Option<Vec<&RawValue>> {
+pub(crate) fn elements(value: &RawValue) -> Option<Vec<&RawValue>> {
     serde_json::from_str(value.get()).ok()
 }
 

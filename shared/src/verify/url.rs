@@ -83,7 +83,7 @@ fn is_scheme(text: &str) -> bool {
 }
 
 /// The decoded pairs of a query or form, in order; a name without `=` has an empty value.
-pub(super) fn pairs(text: &str) -> impl Iterator<Item = (String, String)> + '_ {
+pub(crate) fn pairs(text: &str) -> impl Iterator<Item = (String, String)> + '_ {
     text.split('&').filter(|pair| !pair.is_empty()).map(|pair| {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
         (decoded(name), decoded(value))
