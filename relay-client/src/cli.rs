@@ -6,7 +6,9 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-pub use values::{Since, parse_duration, parse_header, parse_host_header, parse_parameter};
+pub use values::{
+    Since, parse_duration, parse_header, parse_host_header, parse_parameter, parse_size,
+};
 
 use crate::commands::{
     completions, demo, doctor, endpoints, events, listen, login, providers, replay, serve, tokens,

@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 use towline_shared::api::{
     AskReplays, ChangeEndpoint, ConsumerList, CreateEndpoint, CreateToken, CreatedToken,
     EndpointList, EndpointView, EventDetail, EventList, PutSecret, Replays, TokenList, Trimmed,
-    WhoAmI,
+    Unpinned, Usage, WhoAmI,
 };
 use towline_shared::id::{ConsumerName, EndpointName, EventId, SecretName, Seq, TokenId};
 use towline_shared::secret::Secret;
@@ -169,6 +169,23 @@ impl RelayApi {
             &format!("/v1/endpoints/{name}/consumers/{consumer}"),
         );
         self.call(call).await.map(drop)
+    }
+
+    /// `GET /v1/endpoints/{name}/usage`
+    pub async fn usage(&self, name: &EndpointName) -> Answer<Usage> {
+        self.get(&format!("/v1/endpoints/{name}/usage")).await
+    }
+
+    /// `PUT /v1/events/{id}/pin`
+    pub async fn pin(&self, id: EventId) -> Answer<()> {
+        let call = Call::new("PUT", &format!("/v1/events/{id}/pin"));
+        self.call(call).await.map(drop)
+    }
+
+    /// `DELETE /v1/events/{id}/pin`
+    pub async fn unpin(&self, id: EventId) -> Answer<Unpinned> {
+        let call = Call::new("DELETE", &format!("/v1/events/{id}/pin"));
+        self.read(call).await
     }
 
     /// `DELETE /v1/endpoints/{name}/events?through=SEQ`

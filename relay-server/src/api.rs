@@ -10,6 +10,7 @@ mod health;
 mod input;
 mod refusal;
 mod replays;
+mod retention;
 mod secrets;
 mod tail;
 mod tokens;
@@ -53,12 +54,17 @@ pub(crate) fn router(relay: Arc<Relay>) -> Router {
             "/v1/endpoints/{name}/consumers/{consumer}",
             delete(consumers::remove),
         )
+        .route("/v1/endpoints/{name}/usage", get(retention::usage))
         .route("/v1/endpoints/{name}/events", delete(events::trim))
         .route("/v1/events", get(events::list))
         .route("/v1/events/stream", get(tail::stream))
         .route("/v1/events/{id}", get(events::show))
         .route("/v1/events/{id}/raw", get(download::raw))
         .route("/v1/events/{id}/body", get(download::body))
+        .route(
+            "/v1/events/{id}/pin",
+            put(retention::pin).delete(retention::unpin),
+        )
         .route("/v1/events/{id}/attempts", post(attempts::record))
         .route("/v1/replays", post(replays::ask))
         .route("/v1/tokens", get(tokens::list).post(tokens::create))

@@ -6,6 +6,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
 use clap::Args;
+use towline_shared::api::Retention;
 use url::Url;
 
 use crate::limits::{Limits, SessionLimits};
@@ -24,6 +25,8 @@ pub struct Config {
     pub tls: Option<TlsFiles>,
     /// The times and sizes at which it says no.
     pub limits: Limits,
+    /// What endpoints keep at most, whatever they say.
+    pub retention: Retention,
     /// The times and sizes of sessions; not in `relay.toml`, but for tests and programs that embed a relay.
     pub sessions: SessionLimits,
 }
@@ -109,6 +112,7 @@ impl Config {
             public_url: None,
             tls: None,
             limits: Limits::default(),
+            retention: default_retention(),
             sessions: SessionLimits::default(),
         }
     }
@@ -137,8 +141,18 @@ impl Config {
             public_url: public_url.as_deref().map(checked_public_url).transpose()?,
             tls,
             limits: file.limits.over_defaults(),
+            retention: file.retention.over_defaults(),
             sessions: SessionLimits::default(),
         })
+    }
+}
+
+/// Enough for ten million usual events, and no disk is filled by an endpoint that somebody forgot.
+const fn default_retention() -> Retention {
+    Retention {
+        max_age_seconds: None,
+        max_events: None,
+        max_bytes: Some(10 * 1024 * 1024 * 1024),
     }
 }
 

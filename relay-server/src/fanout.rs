@@ -96,6 +96,11 @@ impl Fanout {
         self.shared.lock().recent.forget(endpoint);
     }
 
+    /// Forgets those up to `through`, because they were removed or are about to be.
+    pub(crate) fn forget_through(&self, endpoint: EndpointId, through: Seq) {
+        self.shared.lock().recent.forget_through(endpoint, through);
+    }
+
     /// Follows the events of all endpoints from now on, as they are committed.
     pub(crate) fn tail(&self) -> broadcast::Receiver<Arc<StoredEvent>> {
         self.tails.subscribe()

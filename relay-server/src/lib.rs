@@ -11,6 +11,7 @@ mod verify;
 pub mod store;
 mod fanout;
 mod session;
+mod retention;
 mod auth;
 mod api;
 mod problem;

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -28,6 +29,8 @@ pub struct Relay {
     pub(crate) auth: Auth,
     /// The live sessions by consumer.
     pub(crate) sessions: Sessions,
+    /// Rung when what an endpoint may keep has changed.
+    pub(crate) retention: Notify,
     /// Ends everything; `serve` cancels it when the drain begins.
     pub(crate) stopping: CancellationToken,
     /// Waits for every task of the relay.

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::Notify;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -20,6 +21,7 @@ use crate::endpoints::Endpoints;
 use crate::fanout::Fanout;
 use crate::listener::{self, InHand, TlsError, server_config};
 use crate::relay::Relay;
+use crate::retention;
 use crate::session::Sessions;
 use crate::store::{Store, StoreError, StoreOptions};
 pub use run::run;
@@ -111,6 +113,7 @@ pub async fn start(config: Config) -> Result<RunningRelay, StartError> {
         endpoints: Endpoints::load(store.clone()).await?,
         auth,
         sessions: Sessions::new(config.sessions.clone()),
+        retention: Notify::new(),
         stopping: CancellationToken::new(),
         tasks: TaskTracker::new(),
         fanout,
@@ -120,6 +123,7 @@ pub async fn start(config: Config) -> Result<RunningRelay, StartError> {
     let in_hand = Arc::new(InHand::default());
     let accepting = listener::run(socket, Arc::clone(&relay), tls, Arc::clone(&in_hand));
     relay.tasks.spawn(accepting);
+    relay.tasks.spawn(retention::run(Arc::clone(&relay)));
     whereabouts::note(&relay.config.data, &reachable_url(address, has_tls));
     Ok(RunningRelay {
         relay,

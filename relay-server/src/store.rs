@@ -16,6 +16,8 @@ mod events;
 mod kept;
 mod listing;
 mod trimming;
+mod pins;
+mod retention;
 mod consumers;
 mod attempts;
 mod replays;
@@ -32,6 +34,7 @@ use std::time::SystemTime;
 pub use body::{Body, BodyFile, BodyWriter};
 pub use error::StoreError;
 use parking_lot::Mutex;
+pub use retention::Usage;
 use rusqlite::named_params;
 use tokio_util::sync::CancellationToken;
 use towline_shared::id::{ConsumerName, EndpointName, EventId, ReplayId, SecretName, Seq, TokenId};
@@ -50,6 +53,7 @@ use memory::Memory;
 use readers::Readers;
 use sealing::Sealer;
 use sweeper::Sweeper;
+use trimming::TRIM_STEP;
 use writer::{Writer, WriterThread, Writing};
 
 const PROBE: &str = "INSERT INTO probe (only, probed_at) VALUES (1, :now)
@@ -291,9 +295,11 @@ impl Store {
         let mut removed = 0;
         loop {
             let step = self
-                .write(move |writing| trimming::trim_step(writing.connection, endpoint, through))
+                .write(move |writing| {
+                    trimming::trim_step(writing.connection, endpoint, through, TRIM_STEP)
+                })
                 .await?;
-            if step.events == 0 {
+            if step.is_done {
                 return Ok(removed);
             }
             removed += step.events;

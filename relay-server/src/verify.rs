@@ -157,7 +157,7 @@ impl StreamedBody for FileBody {
 mod tests {
     use bytes::Bytes;
     use futures_util::FutureExt;
-    use towline_shared::api::{Ack, OnFailure};
+    use towline_shared::api::{Ack, OnFailure, Retention};
     use towline_shared::head::Version;
     use towline_shared::id::EndpointKey;
     use towline_shared::secret::Secret;
@@ -189,6 +189,7 @@ mod tests {
             ack: Ack::default(),
             on_failure: OnFailure::Reject,
             max_body: 1000,
+            retention: Retention::default(),
             created_at: now(),
             secrets: secrets.into_iter().collect(),
         };

@@ -12,12 +12,15 @@
 //! | `DELETE /v1/endpoints/{name}/secrets/{secret}` | write | – | [`EndpointView`] |
 //! | `GET /v1/endpoints/{name}/consumers` | read | – | [`ConsumerList`] |
 //! | `DELETE /v1/endpoints/{name}/consumers/{consumer}` | write | – | 204, with the replays that wait for it; 409 while it is connected |
-//! | `DELETE /v1/endpoints/{name}/events?through=SEQ` | write | – | [`Trimmed`] |
+//! | `GET /v1/endpoints/{name}/usage` | read | – | [`Usage`] |
+//! | `DELETE /v1/endpoints/{name}/events?through=SEQ` | write | – | [`Trimmed`]; pinned events stay |
 //! | `GET /v1/events?endpoint=&before=&rejected=&limit=` | read | – | [`EventList`]; with `rejected=true` only those that consumers do not get |
 //! | `GET /v1/events/{id}` | read | – | [`EventDetail`] |
 //! | `GET /v1/events/{id}/raw` | read | – | head as received, then body (`application/http`, streamed) |
 //! | `GET /v1/events/{id}/body` | read | – | the body (`application/octet-stream`, streamed) |
 //! | `GET /v1/events/stream?endpoint=&rejected=true` | read | – | server-sent events: `event` with an [`EventSummary`], its id as `id`; `gap` where events are left out |
+//! | `PUT /v1/events/{id}/pin` | write | – | 204; retention leaves the event alone; 409 when 1,000 of the endpoint are pinned |
+//! | `DELETE /v1/events/{id}/pin` | write | – | [`Unpinned`] |
 //! | `POST /v1/events/{id}/attempts` | listen | an `outcome` frame of the wire | 204; an attempt made outside any consumer's line |
 //! | `POST /v1/replays` | write | [`AskReplays`] | 201 [`Replays`] |
 //! | `GET /v1/tokens` | admin | – | [`TokenList`] |
@@ -98,6 +101,9 @@ pub struct EndpointView {
     pub on_failure: OnFailure,
     /// The longest body in bytes.
     pub max_body: u64,
+    /// What it keeps, the relay's own limits included.
+    #[serde(default)]
+    pub retention: Retention,
     /// When it was made.
     pub created_at: Timestamp,
     /// Its secrets by name. While there is none, requests of a provider that is checked with secrets go
@@ -148,6 +154,34 @@ pub enum OnFailure {
     Deliver,
 }
 
+/// What an endpoint keeps; the oldest events beyond any of it are removed, unless they are pinned. What is
+/// absent is not bounded. A consumer that had not read them gets a `gap` frame that says from where to where.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Retention {
+    /// Seconds after an event's arrival, 1 or more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_age_seconds: Option<u64>,
+    /// Events, rejected ones included, 1 or more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_events: Option<u64>,
+    /// Bytes of heads and bodies, 1 or more; the newest event is kept whatever its size.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_bytes: Option<u64>,
+}
+
+impl Retention {
+    /// The stricter of both, bound by bound.
+    pub fn within(self, other: Self) -> Self {
+        let stricter = |one: Option<u64>, other: Option<u64>| one.into_iter().chain(other).min();
+        Self {
+            max_age_seconds: stricter(self.max_age_seconds, other.max_age_seconds),
+            max_events: stricter(self.max_events, other.max_events),
+            max_bytes: stricter(self.max_bytes, other.max_bytes),
+        }
+    }
+}
+
 /// All endpoints.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[expect(missing_docs, reason = "the only field")]
@@ -182,6 +216,9 @@ pub struct CreateEndpoint {
     /// The longest body in bytes; the relay's default when absent, and never above the relay's limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_body: Option<u64>,
+    /// What it keeps, within the relay's own limits.
+    #[serde(default)]
+    pub retention: Retention,
     /// Its first secrets. Without any, requests go unchecked until one is put, and the view shows `[]`.
     #[serde(default)]
     pub secrets: Vec<NewSecret>,
@@ -228,6 +265,9 @@ pub struct ChangeEndpoint {
     /// As in [`CreateEndpoint`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_body: Option<u64>,
+    /// As in [`CreateEndpoint`], all of it anew.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retention: Option<Retention>,
 }
 
 /// Tells an absent field (`None`) from `null` (`Some(None)`).
@@ -284,6 +324,27 @@ pub struct ConsumerView {
     pub is_connected: bool,
 }
 
+/// What an endpoint keeps now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Usage {
+    /// Events; pinned ones that are older than the oldest of these are not among them.
+    pub events: u64,
+    /// Bytes of their heads and bodies.
+    pub bytes: u64,
+    /// When the oldest of them came.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub oldest: Option<Timestamp>,
+    /// Pinned events.
+    pub pinned: u64,
+}
+
+/// What came of taking a pin away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unpinned {
+    /// Whether the event is gone: only its pin had kept it.
+    pub is_removed: bool,
+}
+
 /// How many events were removed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[expect(missing_docs, reason = "the only field")]
@@ -326,6 +387,9 @@ pub struct EventDetail {
     pub head_base64: String,
     /// SHA-256 of the body, in lower-case hex.
     pub body_sha256: String,
+    /// When it was pinned.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pinned_at: Option<Timestamp>,
     /// Its attempts, oldest first.
     pub attempts: Vec<AttemptView>,
 }

@@ -22,7 +22,17 @@ const FLOORS: [&[&str]; 4] = [
     &["store", "bus", "metrics"],
     &["auth", "endpoints", "fanout", "verify", "outcome"],
     &[
-        "relay", "problem", "listener", "ingest", "session", "api", "ui", "serve", "main", "lib",
+        "relay",
+        "problem",
+        "listener",
+        "ingest",
+        "session",
+        "retention",
+        "api",
+        "ui",
+        "serve",
+        "main",
+        "lib",
         "cli",
     ],
 ];

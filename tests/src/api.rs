@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use towline_shared::api::{
     Ack, ConsumerList, CreateEndpoint, CreateToken, CreatedToken, EndpointView, EventDetail,
-    EventList, EventSummary, NewSecret, OnFailure,
+    EventList, EventSummary, NewSecret, OnFailure, Retention,
 };
 use towline_shared::id::EventId;
 
@@ -132,6 +132,7 @@ pub fn unchecked(name: &str) -> CreateEndpoint {
         ack: Ack::default(),
         on_failure: OnFailure::Reject,
         max_body: None,
+        retention: Retention::default(),
         secrets: Vec::new(),
     }
 }

@@ -86,6 +86,31 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
     }
 }
 
+/// Reads `500`, `64kB`, `10MB`, `2GB` or `1TB` as bytes, in powers of a thousand as sizes are shown.
+///
+/// # Errors
+/// When it is not of that form, or zero.
+pub fn parse_size(text: &str) -> Result<u64, String> {
+    let expected = || "expected a size such as 500kB, 10MB or 2GB".to_owned();
+    let unit_start = text
+        .find(|character: char| !character.is_ascii_digit())
+        .unwrap_or(text.len());
+    let (digits, unit) = text.split_at(unit_start);
+    let number: u64 = digits.parse().map_err(|_| expected())?;
+    let bytes_each: u64 = match unit.to_ascii_lowercase().as_str() {
+        "b" | "" => 1,
+        "kb" => 1_000,
+        "mb" => 1_000_000,
+        "gb" => 1_000_000_000,
+        "tb" => 1_000_000_000_000,
+        _ => return Err(expected()),
+    };
+    match number.checked_mul(bytes_each) {
+        Some(0) | None => Err(expected()),
+        Some(bytes) => Ok(bytes),
+    }
+}
+
 /// Reads `Name: value` into a field that may stand in a head.
 ///
 /// # Errors
@@ -176,6 +201,33 @@ mod tests {
     }
 
     #[test]
+    fn sizes_have_a_unit_or_count_bytes() {
+        for (text, bytes) in [
+            ("1", 1),
+            ("500B", 500),
+            ("64kB", 64_000),
+            ("10MB", 10_000_000),
+            ("2gb", 2_000_000_000),
+            ("1TB", 1_000_000_000_000),
+        ] {
+            assert_eq!(parse_size(text).unwrap(), bytes, "{text}");
+        }
+        for bad in [
+            "",
+            "0",
+            "0GB",
+            "GB",
+            "-1",
+            "1.5GB",
+            "1 GB",
+            "1KiB",
+            "99999999TB",
+        ] {
+            assert!(parse_size(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
     fn since_takes_words_times_and_events() {
         let now = Timestamp::from_millis(1_000_000);
         let start = |text: &str| text.parse::<Since>().unwrap().start(now);
@@ -219,7 +271,7 @@ mod tests {
     proptest! {
         #[test]
         fn reading_values_never_panics(text in any::<String>()) {
-            let _ = (parse_duration(&text), parse_header(&text), parse_parameter(&text), text.parse::<Since>());
+            let _ = (parse_duration(&text), parse_size(&text), parse_header(&text), parse_parameter(&text), text.parse::<Since>());
         }
     }
 }

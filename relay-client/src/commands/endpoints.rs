@@ -1,6 +1,7 @@
 //! `towline endpoints …`: public URLs with their schemes and secrets.
 
 mod change;
+mod keep;
 mod view;
 
 use clap::{Args, Subcommand};
@@ -8,6 +9,7 @@ use towline_shared::api::PutSecret;
 use towline_shared::id::{ConsumerName, EndpointName, SecretName};
 
 use self::change::Change;
+use self::keep::KeepOptions;
 use super::provider_options::{SchemeOptions, SecretOptions, new_endpoint, text_of};
 use super::{Context, Exit, Failure};
 use crate::relay_api::RelayApi;
@@ -32,6 +34,7 @@ Examples:
 Examples:
   towline endpoints update orders --on-failure deliver
   towline endpoints update orders --ack-status 202 --ack-body ok
+  towline endpoints update orders --keep-for 30d --keep-bytes 2GB
   towline endpoints update orders --no-provider")]
     Update(Box<Change>),
     /// Add a new secret, or remove an old one; both are valid in between
@@ -62,6 +65,8 @@ pub struct Create {
     scheme: SchemeOptions,
     #[command(flatten)]
     secret: SecretOptions,
+    #[command(flatten)]
+    keep: KeepOptions,
 }
 
 /// The name of an endpoint.
@@ -145,7 +150,8 @@ async fn create(arguments: Create, context: &Context, api: &RelayApi) -> anyhow:
     let secret = arguments.secret.read(context)?;
     let secret = secret.map(|secret| (arguments.secret.secret_name.clone(), secret));
     let provider = arguments.provider.as_deref();
-    let new = new_endpoint(arguments.name, provider, &arguments.scheme, secret)?;
+    let mut new = new_endpoint(arguments.name, provider, &arguments.scheme, secret)?;
+    new.retention = arguments.keep.retention();
     let made = api.create_endpoint(&new).await?;
     if context.global.json {
         context.screen.json(&made)?;
@@ -168,7 +174,8 @@ async fn list(context: &Context, api: &RelayApi) -> anyhow::Result<Exit> {
 async fn show(name: &EndpointName, context: &Context, api: &RelayApi) -> anyhow::Result<Exit> {
     let endpoint = api.endpoint(name).await?;
     let consumers = api.consumers(name).await?;
-    view::one(&endpoint, Some(&consumers), context)
+    let usage = api.usage(name).await?;
+    view::one(&endpoint, Some((&consumers, &usage)), context)
 }
 
 async fn rotate(arguments: Rotate, context: &Context, api: &RelayApi) -> anyhow::Result<Exit> {

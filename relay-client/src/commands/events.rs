@@ -6,6 +6,7 @@ mod tail;
 mod diff;
 mod comparison;
 mod curl;
+mod pin;
 mod request;
 
 use clap::Subcommand;
@@ -28,6 +29,16 @@ pub enum Command {
     Diff(diff::Arguments),
     /// Print a curl command that makes the same request
     Curl(curl::Arguments),
+    /// Keep events whatever the retention of their endpoint says
+    #[command(after_help = "\
+Example:
+  towline events pin evt_06…")]
+    Pin(pin::Arguments),
+    /// Let pinned events go with the others again
+    #[command(after_help = "\
+Example:
+  towline events unpin evt_06…")]
+    Unpin(pin::Arguments),
 }
 
 /// Runs the command.
@@ -41,5 +52,7 @@ pub async fn run(command: Command, context: &Context) -> anyhow::Result<Exit> {
         Command::Tail(arguments) => tail::run(arguments, context).await,
         Command::Diff(arguments) => diff::run(arguments, context).await,
         Command::Curl(arguments) => curl::run(arguments, context).await,
+        Command::Pin(arguments) => pin::pin(arguments, context).await,
+        Command::Unpin(arguments) => pin::unpin(arguments, context).await,
     }
 }

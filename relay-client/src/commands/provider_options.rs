@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::Args;
-use towline_shared::api::{Ack, CreateEndpoint, NewSecret, OnFailure};
+use towline_shared::api::{Ack, CreateEndpoint, NewSecret, OnFailure, Retention};
 use towline_shared::id::{EndpointName, SecretName};
 use towline_shared::secret::Secret;
 use towline_shared::verify::Provider;
@@ -147,6 +147,7 @@ fn create(name: EndpointName) -> CreateEndpoint {
         ack: Ack::default(),
         on_failure: OnFailure::default(),
         max_body: None,
+        retention: Retention::default(),
         secrets: Vec::new(),
     }
 }

@@ -53,6 +53,7 @@ pub(super) async fn create(
         ack: asked.ack,
         on_failure: asked.on_failure,
         max_body,
+        retention: asked.retention,
         created_at,
         secrets: asked.secrets.into_iter().map(named).collect(),
     };
@@ -89,10 +90,12 @@ pub(super) async fn change(
         ack: asked.ack,
         on_failure: asked.on_failure,
         max_body: asked.max_body,
+        retention: asked.retention,
     };
     let changing = Arc::clone(&relay);
     let changing = async move { Ok(changing.endpoints.change(&name, change).await?) };
     let live = whole(&relay, changing).await?;
+    relay.retention.notify_one();
     tracing::info!(endpoint = %live.endpoint.name, "endpoint changed");
     Ok(Json(views::endpoint(&relay, &live)))
 }

@@ -111,6 +111,7 @@ pub(super) async fn show(
         summary,
         head_base64: BASE64.encode(&event.head),
         body_sha256: body_sha256(&event.body).await?,
+        pinned_at: relay.store.pinned_at(id).await?,
         attempts: attempts.into_iter().map(views::attempt).collect(),
     }))
 }

@@ -23,6 +23,7 @@ pub(super) fn endpoint(relay: &Relay, live: &LiveEndpoint) -> EndpointView {
         ack: endpoint.ack.clone(),
         on_failure: endpoint.on_failure,
         max_body: endpoint.max_body,
+        retention: endpoint.retention.within(relay.config.retention),
         created_at: endpoint.created_at,
         secrets: secrets.collect(),
     }

@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::ConfigError;
+use towline_shared::api::Retention;
+
+use super::{ConfigError, default_retention};
 use crate::limits::Limits;
 
 /// The whole file; every key may be absent.
@@ -19,6 +21,16 @@ pub(super) struct ConfigFile {
     pub(super) public_url: Option<String>,
     pub(super) tls: TlsTable,
     pub(super) limits: LimitsTable,
+    pub(super) retention: RetentionTable,
+}
+
+/// The table `[retention]`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct RetentionTable {
+    max_age_days: Option<NonZeroU32>,
+    max_events_per_endpoint: Option<NonZeroU64>,
+    max_bytes_per_endpoint: Option<NonZeroU64>,
 }
 
 /// The table `[tls]`.
@@ -63,6 +75,25 @@ impl ConfigFile {
 
     fn parse(text: &str) -> Result<Self, toml::de::Error> {
         toml::from_str(text)
+    }
+}
+
+impl RetentionTable {
+    /// The bounds of the table, and the default where it has none.
+    pub(super) fn over_defaults(&self) -> Retention {
+        let default = default_retention();
+        let seconds = |days: NonZeroU32| u64::from(days.get()) * 24 * 60 * 60;
+        Retention {
+            max_age_seconds: self.max_age_days.map(seconds).or(default.max_age_seconds),
+            max_events: self
+                .max_events_per_endpoint
+                .map(NonZeroU64::get)
+                .or(default.max_events),
+            max_bytes: self
+                .max_bytes_per_endpoint
+                .map(NonZeroU64::get)
+                .or(default.max_bytes),
+        }
     }
 }
 
@@ -133,9 +164,17 @@ mod tests {
             public_url,
             tls: TlsTable { certificate, key },
             limits,
+            retention,
         } = file;
         assert!(listen.is_some() && data.is_some() && public_url.is_some());
         assert!(certificate.is_some() && key.is_some());
+        let RetentionTable {
+            max_age_days,
+            max_events_per_endpoint,
+            max_bytes_per_endpoint,
+        } = retention;
+        assert!(max_age_days.is_some() && max_events_per_endpoint.is_some());
+        assert!(max_bytes_per_endpoint.is_some());
         let LimitsTable {
             first_byte_timeout_seconds,
             tls_handshake_timeout_seconds,
@@ -174,6 +213,7 @@ mod tests {
         let file = ConfigFile::parse(DEPLOYED).unwrap();
 
         assert_eq!(file.limits.over_defaults(), Limits::default());
+        assert_eq!(file.retention.over_defaults(), default_retention());
         assert_eq!(file.listen, Some("127.0.0.1:8787".parse().unwrap()));
         assert!(file.data.is_none() && file.public_url.is_none());
         assert!(file.tls.certificate.is_none() && file.tls.key.is_none());

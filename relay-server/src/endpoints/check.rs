@@ -118,7 +118,7 @@ fn invalid(field: &'static str, problem: String) -> EndpointError {
 mod tests {
     use std::collections::BTreeMap;
 
-    use towline_shared::api::{Ack, OnFailure};
+    use towline_shared::api::{Ack, OnFailure, Retention};
     use towline_shared::id::EndpointKey;
     use towline_shared::time::Timestamp;
 
@@ -176,6 +176,7 @@ mod tests {
             ack: Ack::default(),
             on_failure: OnFailure::default(),
             max_body: 1,
+            retention: Retention::default(),
             created_at: Timestamp::default(),
             secrets: Vec::new(),
         }

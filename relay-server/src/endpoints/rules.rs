@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use http::header::{
     CONNECTION, CONTENT_LENGTH, HeaderName, HeaderValue, TRAILER, TRANSFER_ENCODING, UPGRADE,
 };
-use towline_shared::api::Ack;
+use towline_shared::api::{Ack, Retention};
 
 use super::EndpointError;
 use crate::store::{EndpointChange, NamedSecret, NewEndpoint};
@@ -47,6 +47,7 @@ pub(super) fn check_new(new: &NewEndpoint) -> Result<(), EndpointError> {
     check_texts(&new.provider, &new.own_scheme, &new.variant)?;
     check_parameters(&new.parameters)?;
     check_ack(&new.ack)?;
+    check_retention(new.retention)?;
     check_number_of_secrets(new.secrets.len())?;
     for (place, secret) in new.secrets.iter().enumerate() {
         check_secret(secret)?;
@@ -71,6 +72,20 @@ pub(super) fn check_change(change: &EndpointChange) -> Result<(), EndpointError>
     }
     if let Some(ack) = &change.ack {
         check_ack(ack)?;
+    }
+    check_retention(change.retention.unwrap_or_default())
+}
+
+/// A bound of zero would remove every event before anybody could read it.
+fn check_retention(retention: Retention) -> Result<(), EndpointError> {
+    for (field, bound) in [
+        ("retention.max_age_seconds", retention.max_age_seconds),
+        ("retention.max_events", retention.max_events),
+        ("retention.max_bytes", retention.max_bytes),
+    ] {
+        if bound == Some(0) {
+            return Err(invalid(field, "0 is not 1 or more".to_owned()));
+        }
     }
     Ok(())
 }
@@ -218,6 +233,22 @@ mod tests {
         assert!(check_ack(&with_fields(MOST_ACK_FIELDS + 1)).is_err());
         assert!(check_ack(&with_body(LONGEST_ACK_BODY)).is_ok());
         assert!(check_ack(&with_body(LONGEST_ACK_BODY + 1)).is_err());
+    }
+
+    #[test]
+    fn a_retention_of_one_is_taken_and_one_of_nothing_is_not() {
+        let events = |max_events| Retention {
+            max_events: Some(max_events),
+            ..Retention::default()
+        };
+
+        let error = check_retention(events(0)).unwrap_err();
+
+        assert!(
+            error.to_string().contains("retention.max_events"),
+            "{error}"
+        );
+        assert!(check_retention(events(1)).is_ok());
     }
 
     #[test]

@@ -73,6 +73,29 @@ impl Recent {
         self.order.retain(|&other| other != endpoint);
     }
 
+    /// Lets the events of an endpoint up to `through` go.
+    pub(super) fn forget_through(&mut self, endpoint: EndpointId, through: Seq) {
+        let Some(ring) = self.rings.get_mut(&endpoint) else {
+            return;
+        };
+        if ring.back().is_none_or(|last| last.info.seq <= through) {
+            self.forget(endpoint);
+            return;
+        }
+        let before = ring.len();
+        while let Some(event) = ring.pop_front_if(|event| event.info.seq <= through) {
+            self.bytes -= size(&event);
+        }
+        let mut gone = before - ring.len();
+        if gone > 0 {
+            self.order.retain(|&other| {
+                let goes = gone > 0 && other == endpoint;
+                gone -= usize::from(goes);
+                !goes
+            });
+        }
+    }
+
     /// How many bytes the events take, as counted here.
     #[cfg(test)]
     pub(super) fn bytes(&self) -> usize {
@@ -138,6 +161,29 @@ mod tests {
 
         assert_eq!(seqs(&recent, 0, 1), [0_u64; 0]);
         assert_eq!(seqs(&recent, 1, 1), [2]);
+    }
+
+    #[test]
+    fn removed_events_are_forgotten_and_newer_ones_are_not() {
+        let mut recent = Recent::default();
+        for seq in 1..=5 {
+            recent.push(event(ORDERS, seq, 1));
+            recent.push(event(EndpointId(2), seq, 1));
+        }
+
+        recent.forget_through(ORDERS, Seq(3));
+        assert_eq!(seqs(&recent, 2, 9), [0_u64; 0]);
+        assert_eq!(seqs(&recent, 3, 9), [4, 5]);
+        assert_eq!(recent.order.len(), 7);
+        recent.forget_through(ORDERS, Seq(9));
+
+        assert_eq!(seqs(&recent, 3, 9), [0_u64; 0]);
+        assert_eq!(recent.order, [EndpointId(2); 5]);
+        let kept = recent.after(EndpointId(2), Seq(0), 9);
+        assert_eq!(
+            kept.iter().map(|event| size(event)).sum::<usize>(),
+            recent.bytes
+        );
     }
 
     proptest! {

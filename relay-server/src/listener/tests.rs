@@ -13,7 +13,7 @@ use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
-use towline_shared::api::{Ack, OnFailure};
+use towline_shared::api::{Ack, OnFailure, Retention};
 use towline_shared::id::{EndpointKey, Seq};
 use towline_shared::time::Timestamp;
 
@@ -61,6 +61,7 @@ impl TestRelay {
             ack: Ack::default(),
             on_failure: OnFailure::Reject,
             max_body: MAX_BODY,
+            retention: Retention::default(),
             created_at: Timestamp::from_millis(1),
             secrets: Vec::new(),
         };

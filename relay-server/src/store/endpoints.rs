@@ -4,14 +4,13 @@ use std::collections::BTreeMap;
 
 use rusqlite::{Connection, OptionalExtension, Row, named_params};
 use serde::{Deserialize, Serialize};
-use towline_shared::api::{Ack, OnFailure};
-use towline_shared::id::{EndpointName, SecretName, Seq};
+use towline_shared::api::{Ack, OnFailure, Retention};
+use towline_shared::id::{EndpointName, SecretName};
 use towline_shared::time::Timestamp;
 
 use super::error::Failure;
-use super::place::MAX_SEQ;
 use super::sealing::{Sealed, Sealer};
-use super::trimming::{Removed, trim_step};
+use super::trimming::{Removed, clear_step};
 use super::writer::Writing;
 use super::{Endpoint, EndpointChange, EndpointId, NamedSecret, NewEndpoint, StoreError};
 
@@ -52,6 +51,8 @@ struct Settings {
     ack: Ack,
     on_failure: OnFailure,
     max_body: u64,
+    #[serde(default)]
+    retention: Retention,
 }
 
 /// Whether any secret was ever encrypted and is still kept.
@@ -94,6 +95,7 @@ fn read(connection: &Connection, sealer: &Sealer, row: &Row<'_>) -> Result<Endpo
         ack: settings.ack,
         on_failure: settings.on_failure,
         max_body: settings.max_body,
+        retention: settings.retention,
         created_at: Timestamp::from_millis(row.get::<_, i64>(4)?.cast_unsigned()),
         secrets: secrets(connection, sealer, id)?,
     })
@@ -143,6 +145,7 @@ pub(super) fn create(writing: &mut Writing<'_>, new: &NewEndpoint) -> Result<End
         ack: new.ack.clone(),
         on_failure: new.on_failure,
         max_body: new.max_body,
+        retention: new.retention,
     };
     connection.prepare_cached(CREATE)?.execute(named_params! {
         ":name": new.name.as_str(),
@@ -198,6 +201,7 @@ pub(super) fn change(
         ack: change.ack.clone().unwrap_or(was.ack),
         on_failure: change.on_failure.unwrap_or(was.on_failure),
         max_body: change.max_body.unwrap_or(was.max_body),
+        retention: change.retention.unwrap_or(was.retention),
     };
     writing
         .connection
@@ -274,8 +278,8 @@ pub(super) fn sweep_step(connection: &Connection) -> Result<Option<Removed>, Fai
     let Some(endpoint) = deleted else {
         return Ok(None);
     };
-    let removed = trim_step(connection, endpoint, Seq(MAX_SEQ))?;
-    if removed.events == 0 {
+    let removed = clear_step(connection, endpoint)?;
+    if removed.is_done {
         let which = named_params! { ":endpoint": endpoint.0 };
         connection.prepare_cached(REMOVE)?.execute(which)?;
     }

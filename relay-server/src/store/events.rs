@@ -24,8 +24,9 @@ use super::{Body, BodyFile, EndpointId, NewEvent, StoreError, StoredEvent};
 const PAGE_BYTES: usize = 256 * 1024;
 
 const INSERT: &str = "INSERT INTO event
-    (place, id, received_at, is_deliverable, ordinal, facts, body_length, body_file, head, body)
-    VALUES (:place, :id, :received_at, :is_deliverable, :ordinal, :facts, :body_length, :body_file, :head, :body)";
+    (place, id, received_at, is_deliverable, ordinal, volume, facts, body_length, body_file, head, body)
+    VALUES (:place, :id, :received_at, :is_deliverable, :ordinal, :volume, :facts, :body_length, :body_file,
+            :head, :body)";
 
 /// Columns that [`read_event`] takes, in its order.
 macro_rules! select_events {
@@ -73,6 +74,7 @@ pub(super) fn append(
     let next = Counter {
         seq: counter.seq + 1,
         ordinal: counter.ordinal + u64::from(new.is_deliverable),
+        volume: counter.volume + new.head.as_bytes().len() as u64 + new.body.length(),
     };
     let (file_name, inline) = match &new.body {
         Body::Inline(bytes) => ("", bytes.as_ref()),
@@ -84,6 +86,7 @@ pub(super) fn append(
         ":received_at": new.received_at.as_millis().cast_signed(),
         ":is_deliverable": new.is_deliverable,
         ":ordinal": next.ordinal.cast_signed(),
+        ":volume": next.volume.cast_signed(),
         ":facts": facts,
         ":body_length": new.body.length().cast_signed(),
         ":body_file": file_name,

@@ -8,6 +8,7 @@ use super::EndpointId;
 use super::place::Place;
 
 const RECEIVED_AT: &str = "SELECT received_at FROM event WHERE place = :place";
+const VOLUME: &str = "SELECT volume FROM event WHERE place = :place";
 const ORDINAL: &str = "SELECT ordinal FROM event WHERE place = :place";
 const FIRST_RECEIVED_SINCE: &str = "SELECT MIN(place) FROM event
     WHERE place >= :first AND place <= :last AND received_at >= :time";
@@ -32,6 +33,15 @@ impl Kept {
         ordinal: u64,
     ) -> rusqlite::Result<u64> {
         self.first_with(connection, ORDINAL, ordinal)
+    }
+
+    /// The first kept event up to which the endpoint had `volume` bytes or more; `newest + 1` without one.
+    pub(super) fn first_with_volume(
+        self,
+        connection: &Connection,
+        volume: u64,
+    ) -> rusqlite::Result<u64> {
+        self.first_with(connection, VOLUME, volume)
     }
 
     /// The first kept event that was received at `time` or later; `newest + 1` without one.

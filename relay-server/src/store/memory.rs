@@ -14,21 +14,25 @@ use super::{ConsumerId, EndpointId};
 /// Beyond this many consumers the memory starts anew: about 1 MB.
 const MOST_CONSUMERS: usize = 4096;
 
-const NEWEST: &str = "SELECT place, ordinal FROM event WHERE place > :first AND place <= :through
+const NEWEST: &str =
+    "SELECT place, ordinal, volume FROM event WHERE place > :first AND place <= :through
     ORDER BY place DESC LIMIT 1";
 const IS_LIVE: &str =
     "SELECT EXISTS (SELECT 1 FROM endpoint WHERE endpoint_id = :endpoint AND is_deleted = 0)";
-const TRIMMED: &str =
-    "SELECT trimmed_through, trimmed_ordinal FROM endpoint WHERE endpoint_id = :endpoint";
+const TRIMMED: &str = "SELECT trimmed_through, trimmed_ordinal, trimmed_volume FROM endpoint
+    WHERE endpoint_id = :endpoint";
 const CONSUMER: &str = "SELECT endpoint, cursor, ahead FROM consumer WHERE consumer_id = :consumer";
 const WRITE_CONSUMER: &str =
     "UPDATE consumer SET cursor = :cursor, ahead = :ahead WHERE consumer_id = :consumer";
 
-/// The newest place of an endpoint, and how many deliverable events there were up to it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What an endpoint had up to a place, that one included.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Counter {
     pub(super) seq: u64,
+    /// Deliverable events.
     pub(super) ordinal: u64,
+    /// Bytes of heads and bodies.
+    pub(super) volume: u64,
 }
 
 /// A consumer's progress, and whether its row must be written.
@@ -195,14 +199,17 @@ pub(super) fn counter_at(
                 Ok(Counter {
                     seq: Place::from_row(row.get(0)?).seq().0,
                     ordinal: row.get::<_, i64>(1)?.cast_unsigned(),
+                    volume: row.get::<_, i64>(2)?.cast_unsigned(),
                 })
             },
         )
         .optional()?;
-    match kept {
-        Some(counter) => Ok(counter),
-        None => trimmed(connection, endpoint),
-    }
+    // A pinned event may lie behind what was trimmed: then the trim was the later of the two.
+    let trimmed = trimmed(connection, endpoint)?;
+    Ok(match kept {
+        Some(kept) if kept.seq > trimmed.seq => kept,
+        _ => trimmed,
+    })
 }
 
 /// The newest event that was trimmed.
@@ -213,8 +220,9 @@ pub(super) fn trimmed(connection: &Connection, endpoint: EndpointId) -> rusqlite
             Ok(Counter {
                 seq: row.get::<_, i64>(0)?.cast_unsigned(),
                 ordinal: row.get::<_, i64>(1)?.cast_unsigned(),
+                volume: row.get::<_, i64>(2)?.cast_unsigned(),
             })
         })
         .optional()?;
-    Ok(found.unwrap_or(Counter { seq: 0, ordinal: 0 }))
+    Ok(found.unwrap_or_default())
 }

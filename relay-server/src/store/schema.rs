@@ -8,7 +8,10 @@ use rusqlite::{Connection, OpenFlags};
 use super::StoreError;
 
 /// The migrations in order; the schema's number is how many have run. Appended to, never edited.
-const MIGRATIONS: &[&str] = &[include_str!("migrations/0001_first.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("migrations/0001_first.sql"),
+    include_str!("migrations/0002_retention.sql"),
+];
 
 /// How long a connection waits for another one's lock. Only checkpoints ever make one wait.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(5);

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use futures_util::future::join_all;
 use rusqlite::Connection;
 use tempfile::TempDir;
-use towline_shared::api::{Ack, OnFailure};
+use towline_shared::api::{Ack, OnFailure, Retention};
 use towline_shared::event::{EventKind, HeadSource};
 use towline_shared::head::Head;
 use towline_shared::id::EndpointKey;
@@ -18,6 +18,7 @@ use towline_shared::verdict::Verdict;
 use super::*;
 
 mod odd_moments;
+mod retention;
 
 fn options(folder: &Path) -> StoreOptions {
     StoreOptions {
@@ -51,6 +52,7 @@ async fn endpoint(store: &Store, text: &str) -> Endpoint {
         ack: Ack::default(),
         on_failure: OnFailure::Reject,
         max_body: 1 << 20,
+        retention: Retention::default(),
         created_at: time(1),
         secrets: vec![secret("live", "one")],
     };

@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
-use towline_shared::api::{Ack, OnFailure};
+use towline_shared::api::{Ack, OnFailure, Retention};
 use towline_shared::event::{EventInfo, EventKind, HeadSource};
 use towline_shared::head::Head;
 use towline_shared::id::{
@@ -50,6 +50,8 @@ pub struct Endpoint {
     pub on_failure: OnFailure,
     /// The longest body in bytes.
     pub max_body: u64,
+    /// What it keeps, as far as the relay lets it.
+    pub retention: Retention,
     /// When it was made.
     pub created_at: Timestamp,
     /// Its signing secrets.
@@ -88,6 +90,8 @@ pub struct NewEndpoint {
     pub on_failure: OnFailure,
     /// As in [`Endpoint`].
     pub max_body: u64,
+    /// As in [`Endpoint`].
+    pub retention: Retention,
     /// Now.
     pub created_at: Timestamp,
     /// Its first secrets.
@@ -111,6 +115,8 @@ pub struct EndpointChange {
     pub on_failure: Option<OnFailure>,
     /// As in [`Endpoint`].
     pub max_body: Option<u64>,
+    /// As in [`Endpoint`].
+    pub retention: Option<Retention>,
 }
 
 /// A captured request that is not kept yet; the store gives it its place.

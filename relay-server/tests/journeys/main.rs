@@ -8,6 +8,7 @@
 
 mod interface;
 mod relay;
+mod retention;
 mod session;
 mod streams;
 mod tail;

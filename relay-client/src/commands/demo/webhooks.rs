@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use towline_shared::api::{Ack, CreateEndpoint, NewSecret, OnFailure};
+use towline_shared::api::{Ack, CreateEndpoint, NewSecret, OnFailure, Retention};
 use towline_shared::id::EndpointName;
 use towline_shared::time::Timestamp;
 
@@ -76,6 +76,7 @@ pub(super) fn endpoints() -> anyhow::Result<Vec<CreateEndpoint>> {
             ack: Ack::default(),
             on_failure: OnFailure::default(),
             max_body: None,
+            retention: Retention::default(),
             secrets: provider.map(|_| secret).into_iter().collect(),
         });
     }

@@ -8,6 +8,7 @@ use towline_shared::id::EndpointName;
 
 use super::super::Failure;
 use super::super::provider_options::{SchemeOptions, check_provider};
+use super::keep::KeepOptions;
 use crate::cli::parse_header;
 
 /// The options of `update`.
@@ -39,6 +40,11 @@ pub struct Change {
     /// The longest body in bytes
     #[arg(long, value_name = "BYTES")]
     max_body: Option<u64>,
+    /// Keep everything, as far as the relay lets it
+    #[arg(long, conflicts_with_all = ["keep_for", "keep_events", "keep_bytes"])]
+    keep_everything: bool,
+    #[command(flatten)]
+    keep: KeepOptions,
     #[command(flatten)]
     scheme: SchemeOptions,
 }
@@ -70,6 +76,8 @@ impl Change {
             }),
             ack: self.ack(),
             max_body: self.max_body,
+            retention: (self.keep.is_given() || self.keep_everything)
+                .then(|| self.keep.retention()),
             ..ChangeEndpoint::default()
         };
         if self.no_provider {
@@ -145,6 +153,21 @@ mod tests {
         let change = change(Some("extole"), &["--no-provider"]);
         assert_eq!(change.variant, Some(None));
         assert_eq!(change.parameters, Some(BTreeMap::new()));
+    }
+
+    #[test]
+    fn what_is_kept_stays_unless_it_is_given_and_is_given_as_a_whole() {
+        let nothing = change(None, &["--max-body", "5"]).retention;
+        let some = change(None, &["--keep-for", "1500ms", "--keep-events", "7"]).retention;
+        let everything = change(None, &["--keep-everything"]).retention;
+
+        assert_eq!(nothing, None);
+        let some = some.unwrap();
+        assert_eq!(
+            (some.max_age_seconds, some.max_events, some.max_bytes),
+            (Some(2), Some(7), None)
+        );
+        assert_eq!(everything, Some(towline_shared::api::Retention::default()));
     }
 
     #[test]

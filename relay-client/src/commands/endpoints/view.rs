@@ -1,8 +1,9 @@
 //! How endpoints are shown.
 
-use towline_shared::api::{ConsumerList, EndpointView, OnFailure};
+use towline_shared::api::{ConsumerList, EndpointView, OnFailure, Usage};
 
 use super::super::{Context, Exit};
+use super::keep;
 use crate::screen::table::{Cell, Table, Tone};
 use crate::screen::{escape, paint, quantity};
 
@@ -34,23 +35,28 @@ pub(super) fn table(endpoints: &[EndpointView], context: &Context) -> anyhow::Re
 /// One endpoint with everything that is known of it.
 pub(super) fn one(
     endpoint: &EndpointView,
-    consumers: Option<&ConsumerList>,
+    holds: Option<(&ConsumerList, &Usage)>,
     context: &Context,
 ) -> anyhow::Result<Exit> {
     if context.global.json {
         let mut value = serde_json::to_value(endpoint)?;
-        if let (Some(object), Some(list)) = (value.as_object_mut(), consumers) {
+        if let (Some(object), Some((list, usage))) = (value.as_object_mut(), holds) {
             let consumers = serde_json::to_value(&list.consumers)?;
             object.insert("consumers".to_owned(), consumers);
+            object.insert("usage".to_owned(), serde_json::to_value(usage)?);
         }
         context.screen.json(&value)?;
         return Ok(Exit::Done);
     }
-    for (label, value) in facts(endpoint, context) {
+    let mut facts = facts(endpoint, context);
+    if let Some((_, usage)) = holds {
+        facts.push(("holds", keep::usage(usage, context)));
+    }
+    for (label, value) in facts {
         let label = paint::quiet(format_args!("{label:<12}"));
         context.screen.data(&format!("{label}{value}"))?;
     }
-    if let Some(list) = consumers {
+    if let Some((list, _)) = holds {
         show_consumers(list, context)?;
     }
     Ok(Exit::Done)
@@ -87,6 +93,7 @@ fn facts(endpoint: &EndpointView, context: &Context) -> Vec<(&'static str, Strin
         ("on failure", on_failure.to_owned()),
         ("answer", answer(endpoint)),
         ("max body", quantity::size(endpoint.max_body)),
+        ("keeps", keep::bounds(&endpoint.retention)),
         ("made", made),
     ];
     for (key, value) in &endpoint.parameters {

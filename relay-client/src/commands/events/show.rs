@@ -98,6 +98,10 @@ fn facts(request: &CapturedRequest, context: &Context) -> anyhow::Result<()> {
     if let Some(kind) = &info.event_type {
         facts.push(("type", escape::line(kind).into_owned()));
     }
+    if let Some(at) = request.detail.pinned_at {
+        let at = quantity::date_and_time(at, screen.zone());
+        facts.push(("pinned", format!("since {at}: retention leaves it alone")));
+    }
     if let Some(id) = &info.delivery_id {
         facts.push(("delivery", escape::line(id).into_owned()));
     }

@@ -40,6 +40,7 @@ impl Desk {
             ack: towline_shared::api::Ack::default(),
             on_failure: towline_shared::api::OnFailure::Reject,
             max_body: 1000,
+            retention: towline_shared::api::Retention::default(),
             created_at: now(),
             secrets: Vec::new(),
         };
