@@ -28,3 +28,4 @@ mod startup;
 mod tls;
 mod tokens;
 mod turned_away;
+mod verify_command;
