@@ -1,5 +1,7 @@
 //! The texts of both commands as snapshots: a change of what people read is a change that somebody looks at.
 
+use clap::{Command, CommandFactory};
+use towline::cli::Cli;
 use towline_tests::binaries::Binary;
 use towline_tests::process::run;
 
@@ -7,38 +9,11 @@ use towline_tests::process::run;
 async fn the_help_of_every_command_is_as_it_was() {
     let folder = tempfile::tempdir().unwrap();
 
-    for command in [
-        "",
-        "demo",
-        "listen",
-        "events",
-        "events list",
-        "events show",
-        "events tail",
-        "events diff",
-        "events curl",
-        "replay",
-        "verify",
-        "endpoints",
-        "endpoints create",
-        "endpoints list",
-        "endpoints show",
-        "endpoints rotate-secret",
-        "endpoints update",
-        "endpoints delete-consumer",
-        "endpoints delete",
-        "providers",
-        "tokens",
-        "tokens create",
-        "tokens list",
-        "tokens revoke",
-        "login",
-        "logout",
-        "whoami",
-        "serve",
-        "doctor",
-        "completions",
-    ] {
+    let mut command = Cli::command();
+    command.build();
+    let mut names = vec![String::new()];
+    collect(&command, "", &mut names);
+    for command in names {
         let arguments: Vec<_> = command.split_whitespace().chain(["--help"]).collect();
         let help = run(Binary::Towline, folder.path(), &arguments).await;
         assert_eq!(help.code, 0, "towline {command}: {}", help.stderr);
@@ -85,4 +60,16 @@ async fn the_errors_of_a_wrong_command_line_are_as_they_were() {
     }
 
     insta::assert_snapshot!("errors", texts.join("\n"));
+}
+
+/// The names of all commands below one, such as `events list`.
+fn collect(command: &Command, above: &str, names: &mut Vec<String>) {
+    for below in command.get_subcommands() {
+        if below.get_name() == "help" {
+            continue;
+        }
+        let name = format!("{above} {}", below.get_name()).trim().to_owned();
+        names.push(name.clone());
+        collect(below, &name, names);
+    }
 }
