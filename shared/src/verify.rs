@@ -17,6 +17,7 @@ mod asymmetric;
 mod key_fetch;
 mod jwt;
 mod http_signature;
+mod signed_names;
 mod timestamp;
 mod special;
 mod scheme;

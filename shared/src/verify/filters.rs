@@ -7,6 +7,7 @@ use super::digest::{Crc32, Digester, Hash};
 use super::encoding::Encoding;
 use super::evaluate::Value;
 use super::json::{self, Pointer};
+use super::signed_names;
 use super::special;
 use super::template::Source;
 use super::trouble::Trouble;
@@ -267,8 +268,10 @@ fn header_values(
     delivery: &Delivery<'_>,
 ) -> Result<Vec<u8>, Trouble> {
     let names = String::from_utf8_lossy(names);
+    let names: Vec<&str> = names.split_whitespace().collect();
+    signed_names::check(&names).map_err(Trouble::Fatal)?;
     let mut joined = Vec::new();
-    for (index, name) in names.split_whitespace().enumerate() {
+    for (index, name) in names.into_iter().enumerate() {
         if index > 0 {
             joined.extend_from_slice(separator.as_bytes());
         }

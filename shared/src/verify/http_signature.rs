@@ -6,6 +6,7 @@ use super::digest::{Hash, is_equal};
 use super::encoding::Encoding;
 use super::evaluate::Evaluation;
 use super::jwt::IndexedSecret;
+use super::signed_names;
 use super::template::Template;
 use super::trouble::{Failing, Trouble};
 use crate::verdict::Cause;
@@ -132,6 +133,7 @@ fn cavage(value: &[u8], delivery: &Delivery<'_>) -> Result<SignedText, Failing> 
         .decode(signature.as_bytes())
         .ok_or_else(|| malformed("the message signature is not base64"))?;
     let names: Vec<&str> = names.split_ascii_whitespace().collect();
+    signed_names::check(&names)?;
     if !names.contains(&"digest") {
         return Err(malformed("the message signature does not cover `digest`"));
     }
@@ -197,6 +199,7 @@ fn rfc9421(delivery: &Delivery<'_>, require: &[String]) -> Result<SignedText, Fa
         .and_then(|rest| rest.split_once(')'));
     let (components, attributes) = inner.ok_or_else(unreadable)?;
     let components = quoted_names(components).ok_or_else(unreadable)?;
+    signed_names::check(&components)?;
     let attributes = attributes_of(attributes).ok_or_else(unreadable)?;
     let signature = value
         .strip_prefix(':')

@@ -119,6 +119,27 @@ fn a_message_signature_that_leaves_the_body_out_is_refused() {
 }
 
 #[test]
+fn a_message_signature_lists_each_header_once_and_not_too_many() {
+    let listing = |names: String| {
+        let value = format!("algorithm=\"ed25519\",signature=\"AAAA\",headers=\"{names}\"");
+        let endpoint = Endpoint::builtin("keygen", &"00".repeat(32));
+        let Verdict::Failed(failure) = endpoint.verdict(&[("Keygen-Signature", &value)], "{}")
+        else {
+            panic!("no such signature holds");
+        };
+        (failure.cause, failure.detail)
+    };
+
+    let (cause, detail) = listing("digest ".repeat(2));
+    assert_eq!(cause, Cause::MalformedSignature);
+    assert!(detail.contains("twice"), "{detail}");
+    let many = (0..32).map(|number| format!(" x-{number}"));
+    let (cause, detail) = listing(format!("digest{}", many.collect::<String>()));
+    assert_eq!(cause, Cause::MalformedSignature);
+    assert!(detail.contains("more than 32"), "{detail}");
+}
+
+#[test]
 fn an_unset_or_empty_verify_token_accepts_no_challenge() {
     let mut endpoint = Endpoint::builtin("meta", "secret");
     for token in [None, Some("")] {

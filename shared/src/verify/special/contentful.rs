@@ -2,6 +2,7 @@
 
 use crate::verdict::Cause;
 use crate::verify::delivery::Delivery;
+use crate::verify::signed_names;
 use crate::verify::trouble::Trouble;
 use crate::verify::url::{UrlParts, escaped};
 
@@ -37,6 +38,7 @@ pub(super) fn canonical_request(
     }
     names.sort_unstable();
     names.dedup();
+    signed_names::check(&names).map_err(Trouble::Fatal)?;
     let mut headers: Vec<Vec<u8>> = Vec::new();
     for name in names {
         if delivery.header_values(name).is_empty() {
