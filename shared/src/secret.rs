@@ -2,13 +2,14 @@
 
 use std::fmt;
 
+use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
 /// Secret bytes: a signing secret, a token, a key.
 ///
 /// There is no `Display`, and `Debug` shows only the length, so that a secret cannot reach a log by
 /// accident. Call [`Secret::expose`] where the bytes are really needed.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, Eq)]
 pub struct Secret(Zeroizing<Vec<u8>>);
 
 impl Secret {
@@ -20,6 +21,13 @@ impl Secret {
     /// The secret bytes themselves.
     pub fn expose(&self) -> &[u8] {
         &self.0
+    }
+}
+
+/// In constant time; only a difference in length shows at once.
+impl PartialEq for Secret {
+    fn eq(&self, other: &Self) -> bool {
+        self.expose().ct_eq(other.expose()).into()
     }
 }
 
@@ -38,5 +46,12 @@ mod tests {
         let secret = Secret::new("salt");
 
         assert_eq!(format!("{secret:?}"), "Secret(4 bytes)");
+    }
+
+    #[test]
+    fn secrets_are_equal_by_length_and_bytes() {
+        assert_eq!(Secret::new("salt"), Secret::new("salt"));
+        assert_ne!(Secret::new("salt"), Secret::new("sale"));
+        assert_ne!(Secret::new("salt"), Secret::new("salts"));
     }
 }

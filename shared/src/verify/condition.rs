@@ -1,5 +1,6 @@
 //! The conditions of `when`: `source`, `source=value`, `!source`, and a few about the body's form.
 
+use super::digest::is_equal;
 use super::evaluate::{Evaluation, Value};
 use super::json;
 use super::template::Source;
@@ -66,7 +67,7 @@ impl Condition {
                 Err(_) => false,
             },
             Test::Equals(source, value) => match evaluation.source(source) {
-                Ok(Value::Bytes(bytes)) => *bytes == *value.as_bytes(),
+                Ok(Value::Bytes(bytes)) => is_equal(&bytes, value.as_bytes()),
                 Ok(Value::Container) | Err(_) => false,
             },
         };
