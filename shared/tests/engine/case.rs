@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 use serde_json::Value;
-use towline_shared::head::{Head, Version};
+use towline_shared::head::{Head, HeadError, Version};
 use towline_shared::id::SecretName;
 use towline_shared::secret::Secret;
 use towline_shared::time::Timestamp;
@@ -18,7 +18,7 @@ pub(crate) struct Case {
     pub(crate) variant: Option<String>,
     pub(crate) secrets: Vec<String>,
     #[serde(default)]
-    params: BTreeMap<String, Value>,
+    pub(crate) params: BTreeMap<String, Value>,
     #[serde(default)]
     pub(crate) fetched: BTreeMap<String, Value>,
     pub(crate) now: u64,
@@ -107,7 +107,7 @@ impl Case {
             secrets: &secrets,
             parameters: &parameters,
             variant: self.variant.as_deref(),
-            now: Timestamp::from_millis(self.now * 1000),
+            now: Timestamp::from_millis(self.now.saturating_mul(1000)),
             fetched: &fetched,
         };
         let request = Request {
@@ -126,12 +126,21 @@ impl Case {
     }
 
     fn head(&self) -> Head {
+        self.try_head().unwrap()
+    }
+
+    /// Whether the request has a head that can stand before the engine.
+    pub(crate) fn has_head(&self) -> bool {
+        self.try_head().is_ok()
+    }
+
+    fn try_head(&self) -> Result<Head, HeadError> {
         let fields = self
             .request
             .headers
             .iter()
             .map(|(name, value)| (name.as_bytes(), value.as_bytes()));
-        Head::build(&self.request.method, b"/in/key", Version::Http11, fields).unwrap()
+        Head::build(&self.request.method, b"/in/key", Version::Http11, fields)
     }
 }
 

@@ -73,7 +73,7 @@ fn every_provider_has_vectors_and_every_vector_a_provider() {
 }
 
 /// A body that comes in pieces of seven bytes.
-struct Pieces(Vec<u8>);
+pub(crate) struct Pieces(pub(crate) Vec<u8>);
 
 impl StreamedBody for Pieces {
     fn length(&self) -> u64 {
