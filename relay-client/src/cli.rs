@@ -11,8 +11,8 @@ pub use values::{
 };
 
 use crate::commands::{
-    completions, demo, doctor, endpoints, events, listen, login, providers, replay, serve, tokens,
-    verify,
+    completions, demo, doctor, endpoints, events, listen, login, providers, replay, serve, sign,
+    tokens, trigger, verify,
 };
 use crate::screen::Wishes;
 use crate::settings;
@@ -30,6 +30,7 @@ Examples:
   towline listen 3000 --endpoint orders --provider stripe --secret-env STRIPE_SECRET
   towline events list                                what came in
   towline replay evt_06…                             deliver it again
+  towline trigger github.push --to 3000 --secret-env GITHUB_SECRET
 
 Settings are looked for in this order: flag, TOWLINE_* variable, .towline.toml of the project, profile \
 in $XDG_CONFIG_HOME/towline/config.toml, default.
@@ -103,6 +104,8 @@ pub enum Command {
     Events(events::Command),
     Replay(replay::Arguments),
     Verify(verify::Arguments),
+    Sign(Box<sign::Arguments>),
+    Trigger(Box<trigger::Arguments>),
     #[command(subcommand)]
     Endpoints(endpoints::Command),
     Providers(providers::Arguments),

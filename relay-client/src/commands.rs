@@ -4,6 +4,8 @@ pub mod listen;
 pub mod events;
 pub mod replay;
 pub mod verify;
+pub mod sign;
+pub mod trigger;
 pub mod endpoints;
 pub mod providers;
 pub mod tokens;
@@ -15,6 +17,7 @@ pub mod completions;
 mod failure;
 mod local_relay;
 mod provider_options;
+mod signer;
 mod wall_clock;
 
 use anyhow::Context as _;
@@ -86,6 +89,8 @@ pub async fn run(cli: Cli, screen: Screen) -> anyhow::Result<Exit> {
         Command::Events(command) => events::run(command, &context).await,
         Command::Replay(arguments) => replay::run(arguments, &context).await,
         Command::Verify(arguments) => verify::run(arguments, &context).await,
+        Command::Sign(arguments) => sign::run(&arguments, &context),
+        Command::Trigger(arguments) => trigger::run(*arguments, &context).await,
         Command::Endpoints(command) => endpoints::run(command, &context).await,
         Command::Tokens(command) => tokens::run(command, &context).await,
         Command::Login(arguments) => login::login(arguments, &mut context).await,

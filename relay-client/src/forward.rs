@@ -13,6 +13,7 @@ mod retry_after;
 mod socket;
 mod trial;
 
+use std::convert::Infallible;
 use std::time::{Instant, SystemTime};
 
 use tokio::time;
@@ -90,7 +91,7 @@ impl Forwarder {
         call: Call<'_>,
         before_send: impl FnOnce(&str) -> Result<(), E>,
     ) -> Result<Tried, E> {
-        let mut trial = Trial::begin(self.delivery.timeout);
+        let trial = Trial::begin(self.delivery.timeout);
         let forwarded = match self.forwarded(&call) {
             Ok(forwarded) => forwarded,
             Err(error) => {
@@ -103,23 +104,45 @@ impl Forwarder {
                 return Ok(tried);
             }
         };
-        let target = self.url(&forwarded.head);
+        let mut tried = self
+            .call(&forwarded.head, call.body, trial, before_send)
+            .await?;
+        tried.changes = forwarded.changes;
+        Ok(tried)
+    }
+
+    /// Makes one call with a head that is already the target's own: nothing of it is changed.
+    pub async fn send(&self, head: &Head, body: &mut Body) -> Tried {
+        let trial = Trial::begin(self.delivery.timeout);
+        let called = self.call(head, body, trial, |_| Ok::<(), Infallible>(()));
+        match called.await {
+            Ok(tried) => tried,
+            Err(never) => match never {},
+        }
+    }
+
+    async fn call<E>(
+        &self,
+        head: &Head,
+        body: &mut Body,
+        mut trial: Trial,
+        before_send: impl FnOnce(&str) -> Result<(), E>,
+    ) -> Result<Tried, E> {
+        let target = self.url(head);
         let (socket, is_reused) = match self.socket(trial.deadline).await {
             Ok(found) => found,
             Err((outcome, hint)) => {
                 let mut tried = trial.end(target, outcome);
-                tried.changes = forwarded.changes;
                 tried.hint = hint;
                 return Ok(tried);
             }
         };
         before_send(&target)?;
         let outcome = self
-            .send_and_hear(socket, is_reused, &forwarded.head, call.body, &mut trial)
+            .send_and_hear(socket, is_reused, head, body, &mut trial)
             .await;
         let mut tried = trial.end(target, outcome);
-        tried.changes = forwarded.changes;
-        tried.sent_head = forwarded.head.as_bytes().clone();
+        tried.sent_head = head.as_bytes().clone();
         self.look_at_reply(&mut tried);
         Ok(tried)
     }

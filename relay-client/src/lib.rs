@@ -20,3 +20,4 @@ pub mod seen;
 pub mod target;
 pub mod body;
 pub mod forward;
+pub mod samples;

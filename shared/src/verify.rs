@@ -43,6 +43,7 @@ use crate::time::Timestamp;
 use crate::verdict::Verdict;
 use delivery::Delivery;
 use handshake::Handshake;
+pub use json::with_json_value;
 pub(crate) use json::{Pointer, document, elements};
 use scheme::Scheme;
 use template::Template;

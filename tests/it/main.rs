@@ -27,5 +27,6 @@ mod signatures;
 mod startup;
 mod tls;
 mod tokens;
+mod trigger;
 mod turned_away;
 mod verify_command;

@@ -187,15 +187,19 @@ pub(super) fn check_provider(slug: &str) -> Result<Arc<Provider>, Failure> {
 }
 
 fn nearest<'a>(slug: &str, all: impl Iterator<Item = &'a str>) -> String {
+    did_you_mean(slug, all).unwrap_or_else(|| {
+        "`towline providers` lists them; describe your own in a scheme file and name it with `--scheme FILE`"
+            .to_owned()
+    })
+}
+
+/// Which of the names may be meant; `None` when none is alike.
+pub(super) fn did_you_mean<'a>(typed: &str, all: impl Iterator<Item = &'a str>) -> Option<String> {
     let alike: Vec<_> = all
-        .filter(|name| name.contains(slug) || differences(name, slug) <= 2)
+        .filter(|name| name.contains(typed) || differences(name, typed) <= 2)
         .take(5)
         .collect();
-    if alike.is_empty() {
-        return "`towline providers` lists them; describe your own in a scheme file and name it with `--scheme FILE`"
-            .to_owned();
-    }
-    format!("did you mean {}?", alike.join(" or "))
+    (!alike.is_empty()).then(|| format!("did you mean {}?", alike.join(" or ")))
 }
 
 /// How many letters must be changed, added or left out to make one text of the other.

@@ -291,7 +291,8 @@ fn matched(found: &Match) -> String {
     format!(" {}{scheme}{secret}", escape::line(&found.provider))
 }
 
-fn outcome_word(outcome: &Outcome) -> (String, bool) {
+/// An outcome in one word, and whether it is a good one.
+pub fn outcome_word(outcome: &Outcome) -> (String, bool) {
     match outcome {
         Outcome::Answered { status, .. } => (status.to_string(), *status < 400),
         Outcome::Refused { .. } => ("refused".to_owned(), false),
@@ -301,15 +302,20 @@ fn outcome_word(outcome: &Outcome) -> (String, bool) {
     }
 }
 
-fn outcome_detail(attempt: &Attempt) -> String {
-    let words = match &attempt.outcome {
+/// What there is to say of an outcome besides its word.
+pub fn outcome_words(outcome: &Outcome) -> String {
+    match outcome {
         Outcome::Answered { .. } => String::new(),
         Outcome::Refused { detail } | Outcome::Reset { detail } => {
             escape::line(detail).into_owned()
         }
         Outcome::TimedOut { phase } => phase_words(*phase).to_owned(),
         Outcome::CutOff => "the first attempt was cut off".to_owned(),
-    };
+    }
+}
+
+fn outcome_detail(attempt: &Attempt) -> String {
+    let words = outcome_words(&attempt.outcome);
     if attempt.number > 1 {
         let number = format!("attempt {}", attempt.number);
         return if words.is_empty() {

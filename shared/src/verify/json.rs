@@ -1,9 +1,13 @@
 //! JSON as schemes and filters read it: JSON Pointer (RFC 6901) into the text itself, so that numbers stay as written.
 
+mod edit;
+
 use std::fmt;
 
 use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
+
+pub use edit::with_json_value;
 
 /// A JSON Pointer, such as `/a/0/b`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,6 +48,16 @@ impl Pointer {
     /// How many steps it goes down.
     pub(crate) const fn length(&self) -> usize {
         self.steps.len()
+    }
+
+    /// The pointer to what holds the value, and the value's key in it.
+    fn parent(&self) -> Option<(Self, &str)> {
+        let (last, steps) = self.steps.split_last()?;
+        let parent = Self {
+            text: self.text.clone(),
+            steps: steps.to_vec(),
+        };
+        Some((parent, last))
     }
 
     /// The value that it points at.
