@@ -9,6 +9,7 @@ mod encoding;
 mod trouble;
 mod delivery;
 mod evaluate;
+mod fingerprint;
 mod condition;
 mod candidates;
 mod digest;
@@ -35,6 +36,8 @@ mod registry;
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
+
+pub use fingerprint::Fingerprint;
 
 use crate::head::Head;
 use crate::id::SecretName;
@@ -116,6 +119,16 @@ pub struct SchemeError {
     pub place: String,
     /// What is wrong there and what was expected.
     pub problem: String,
+}
+
+/// What a check found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Judgement {
+    /// Whether the request comes from the provider.
+    pub verdict: Verdict,
+    /// The signed content of a verified request: one with the same content is the same event, sent again. None where
+    /// the signature, or what it covers, is alike in different events.
+    pub fingerprint: Option<Fingerprint>,
 }
 
 /// What a provider says of its own delivery.
@@ -252,7 +265,12 @@ impl Provider {
     /// carries findings that explain it. Without any secret the verdict is `Unchecked`, unless a scheme
     /// of the provider works without one.
     pub fn check(&self, request: &Request<'_>, settings: &Settings<'_>) -> Verdict {
-        self.verdict(&Delivery::new(request, settings))
+        self.judge(request, settings).verdict
+    }
+
+    /// Checks a request as [`Provider::check`] does, and says what to remember of it so that a repeat is known.
+    pub fn judge(&self, request: &Request<'_>, settings: &Settings<'_>) -> Judgement {
+        self.judgement(&Delivery::new(request, settings))
     }
 
     /// The answer to the request when it is one of the provider's challenges. A streamed body is none:

@@ -8,6 +8,7 @@ use super::WantedKey;
 use super::delivery::Delivery;
 use super::digest::is_equal;
 use super::evaluate::{Evaluation, Value};
+use super::fingerprint::Proof;
 use super::json;
 use super::jwt::{IndexedSecret, key_id};
 use super::scheme::{KeySource, Method, Scheme, described_place};
@@ -66,8 +67,8 @@ impl Scheme {
         }
     }
 
-    /// Checks the request; tells which secret matched, where the scheme uses one.
-    pub(super) fn attempt(&self, delivery: &Delivery<'_>) -> Result<Option<usize>, Refusal> {
+    /// Checks the request; tells which secret matched, where the scheme uses one, and what is signed.
+    pub(super) fn attempt(&self, delivery: &Delivery<'_>) -> Result<Proof, Refusal> {
         let secrets: Vec<IndexedSecret<'_>> = delivery
             .settings
             .secrets
@@ -79,7 +80,7 @@ impl Scheme {
         if secrets.is_empty() && !delivery.settings.secrets.is_empty() && self.needs_secret() {
             return Err(Refusal::NoSignature);
         }
-        let signer = match &self.each {
+        let proof = match &self.each {
             None => self.attempt_once(delivery, &secrets, None)?,
             Some(pointer) => {
                 let found = pointer.find(delivery.json()?).and_then(json::elements);
@@ -91,13 +92,16 @@ impl Scheme {
                 })?;
                 let mut signer = None;
                 for item in items {
-                    signer = self.attempt_once(delivery, &secrets, Some(item))?;
+                    signer = self.attempt_once(delivery, &secrets, Some(item))?.signer;
                 }
-                signer
+                Proof {
+                    signer,
+                    signed: None,
+                }
             }
         };
         self.check_requirements(delivery, &secrets)?;
-        Ok(signer)
+        Ok(proof)
     }
 
     fn attempt_once(
@@ -105,24 +109,28 @@ impl Scheme {
         delivery: &Delivery<'_>,
         secrets: &[IndexedSecret<'_>],
         item: Option<&RawValue>,
-    ) -> Result<Option<usize>, Refusal> {
+    ) -> Result<Proof, Refusal> {
         let evaluation = Evaluation {
             secret: secrets.first().map(|(_, secret)| *secret),
             item,
             ..Evaluation::new(delivery)
         };
         let values = self.signature_values(&evaluation)?;
-        let signer = match &self.method {
+        let proof = match &self.method {
             Method::Signed(signed) => signed.check(self, &values, &evaluation, secrets)?,
             Method::Equals(expected) => {
-                self.check_equals(expected, self.only_value(&values)?, &evaluation, secrets)?
+                let value = self.only_value(&values)?;
+                Proof {
+                    signer: self.check_equals(expected, value, &evaluation, secrets)?,
+                    signed: None,
+                }
             }
             Method::Jwt(rule) => rule.check(self.only_value(&values)?, &evaluation, secrets)?,
             Method::HttpSignature(rule) => {
                 rule.check(self.only_value(&values)?, &evaluation, secrets)?
             }
         };
-        Ok(signer)
+        Ok(proof)
     }
 
     /// Every value at the places of the signature; several when a header is repeated.

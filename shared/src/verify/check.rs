@@ -2,14 +2,25 @@
 
 use super::attempt::Refusal;
 use super::delivery::Delivery;
+use super::fingerprint::Proof;
 use super::scheme::Scheme;
 use super::trouble::Failing;
-use super::{Provider, Settings, diagnose};
+use super::{Judgement, Provider, Settings, diagnose};
 use crate::verdict::{Cause, Failure, Match, Verdict};
 
+/// A verdict without anything to remember.
+impl From<Verdict> for Judgement {
+    fn from(verdict: Verdict) -> Self {
+        Self {
+            verdict,
+            fingerprint: None,
+        }
+    }
+}
+
 impl Provider {
-    /// The verdict on a delivery.
-    pub(super) fn verdict(&self, delivery: &Delivery<'_>) -> Verdict {
+    /// The judgement on a delivery.
+    pub(super) fn judgement(&self, delivery: &Delivery<'_>) -> Judgement {
         let settings = delivery.settings;
         let mut schemes = self.schemes_of(settings).peekable();
         if schemes.peek().is_none() {
@@ -18,27 +29,33 @@ impl Provider {
                 self.slug,
                 settings.variant.unwrap_or_default().escape_debug()
             );
-            return self.failed(Failing::new(Cause::ConfigError, detail), Vec::new());
+            return self
+                .failed(Failing::new(Cause::ConfigError, detail), Vec::new())
+                .into();
         }
         if settings.secrets.is_empty() && schemes.all(Scheme::needs_secret) {
-            return Verdict::Unchecked;
+            return Verdict::Unchecked.into();
         }
         match self.match_scheme(delivery) {
-            Ok((scheme, signer)) => {
+            Ok((scheme, proof)) => {
                 let found = Match {
                     provider: self.slug.clone(),
                     scheme: scheme.id.clone(),
-                    secret: signer.map(|index| settings.secrets[index].0.clone()),
+                    secret: proof.signer.map(|index| settings.secrets[index].0.clone()),
                 };
-                if scheme.covers_body {
+                let verdict = if scheme.covers_body {
                     Verdict::Verified(found)
                 } else {
                     Verdict::Authenticated(found)
+                };
+                Judgement {
+                    verdict,
+                    fingerprint: proof.fingerprint(scheme, delivery.request.body),
                 }
             }
             Err(failing) => {
                 let findings = diagnose::findings(self, delivery, &failing);
-                self.failed(failing, findings)
+                self.failed(failing, findings).into()
             }
         }
     }
@@ -68,7 +85,7 @@ impl Provider {
     pub(super) fn match_scheme<'p>(
         &'p self,
         delivery: &Delivery<'_>,
-    ) -> Result<(&'p Scheme, Option<usize>), Failing> {
+    ) -> Result<(&'p Scheme, Proof), Failing> {
         let mut unreadable: Option<(&Scheme, Failing)> = None;
         let variant = delivery.settings.variant;
         let allowed = self
@@ -81,7 +98,7 @@ impl Provider {
                 continue;
             }
             match scheme.attempt(delivery) {
-                Ok(signer) => return Ok((scheme, signer)),
+                Ok(proof) => return Ok((scheme, proof)),
                 Err(Refusal::NoSignature) => {}
                 Err(Refusal::Failed(failing)) if failing.cause == Cause::MalformedSignature => {
                     unreadable = Some((scheme, failing));

@@ -5,6 +5,7 @@ use super::delivery::Delivery;
 use super::digest::{Hash, is_equal};
 use super::encoding::Encoding;
 use super::evaluate::Evaluation;
+use super::fingerprint::{Fingerprint, Proof};
 use super::jwt::IndexedSecret;
 use super::signed_names;
 use super::template::Template;
@@ -44,13 +45,13 @@ struct SignedText {
 }
 
 impl HttpSignatureRule {
-    /// Checks the signature in `value`; tells which secret matched.
+    /// Checks the signature in `value`; tells which secret matched and what is signed.
     pub(super) fn check(
         &self,
         value: &[u8],
         evaluation: &Evaluation<'_>,
         secrets: &[IndexedSecret<'_>],
-    ) -> Result<Option<usize>, Failing> {
+    ) -> Result<Proof, Failing> {
         let delivery = evaluation.delivery;
         let signed = match &self.style {
             Style::Cavage => cavage(value, delivery)?,
@@ -61,7 +62,10 @@ impl HttpSignatureRule {
             check_content_digest(delivery)?;
             check_created(signed.created, *tolerance, delivery)?;
         }
-        Ok(Some(signer))
+        Ok(Proof {
+            signer: Some(signer),
+            signed: Some(Fingerprint::of(&signed.text)),
+        })
     }
 
     fn signer(

@@ -9,6 +9,7 @@ use super::asymmetric::{PublicKey, SignatureAlgorithm};
 use super::digest::{Hash, is_equal};
 use super::encoding::Encoding;
 use super::evaluate::Evaluation;
+use super::fingerprint::{Fingerprint, Proof};
 use super::key_fetch::fetched_key;
 use super::template::{Source, Template};
 use super::trouble::{Failing, Trouble};
@@ -79,13 +80,13 @@ impl JwtAlgorithm {
 }
 
 impl JwtRule {
-    /// Checks a token; tells which secret signed it, when one did.
+    /// Checks a token; tells which secret signed it, when one did, and what is signed.
     pub(super) fn check(
         &self,
         token: &[u8],
         evaluation: &Evaluation<'_>,
         secrets: &[IndexedSecret<'_>],
-    ) -> Result<Option<usize>, Failing> {
+    ) -> Result<Proof, Failing> {
         let token = Token::parse(token).ok_or_else(|| {
             Failing::new(Cause::MalformedSignature, "the token is no JSON Web Token")
         })?;
@@ -105,7 +106,10 @@ impl JwtRule {
         for claim in &self.claims {
             claim.check(&token.claims, &evaluation)?;
         }
-        Ok(signer)
+        Ok(Proof {
+            signer,
+            signed: Some(Fingerprint::of(token.signed)),
+        })
     }
 
     fn algorithm_of(&self, token: &Token<'_>) -> Result<JwtAlgorithm, Failing> {

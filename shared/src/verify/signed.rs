@@ -7,6 +7,7 @@ use super::candidates::Candidates;
 use super::delivery::Delivery;
 use super::digest::{Digester, is_equal};
 use super::evaluate::Evaluation;
+use super::fingerprint::{Fingerprint, Proof};
 use super::jwt::IndexedSecret;
 use super::scheme::{Algorithm, KeySource, Scheme, Signed, described_place};
 use super::template::Template;
@@ -21,14 +22,14 @@ enum ReadyKey<'k> {
 }
 
 impl Signed {
-    /// Checks the signatures in `values`; tells which secret matched, where the key is one.
+    /// Checks the signatures in `values`; tells which secret matched, where the key is one, and what is signed.
     pub(super) fn check(
         &self,
         scheme: &Scheme,
         values: &[Cow<'_, [u8]>],
         evaluation: &Evaluation<'_>,
         secrets: &[IndexedSecret<'_>],
-    ) -> Result<Option<usize>, Failing> {
+    ) -> Result<Proof, Failing> {
         let malformed = |problem: &str| {
             Failing::new(
                 Cause::MalformedSignature,
@@ -50,7 +51,7 @@ impl Signed {
             }
             is_readable = true;
             match self.check_group(group, &signatures, evaluation, secrets) {
-                Ok(signer) => return Ok(signer),
+                Ok(proof) => return Ok(proof),
                 Err(GroupFailing::Settled(settled)) => return Err(settled),
                 Err(GroupFailing::Open(why)) => failing = why.or(failing),
             }
@@ -110,7 +111,7 @@ impl Signed {
         signatures: &[Vec<u8>],
         evaluation: &Evaluation<'_>,
         secrets: &[IndexedSecret<'_>],
-    ) -> Result<Option<usize>, GroupFailing> {
+    ) -> Result<Proof, GroupFailing> {
         let evaluation = Evaluation {
             signature_parts: &group.parts,
             ..*evaluation
@@ -136,7 +137,12 @@ impl Signed {
             };
             match self.check_key(&key, signatures, &evaluation)? {
                 None => {}
-                Some(Ok(())) => return Ok(*index),
+                Some(Ok(signed)) => {
+                    return Ok(Proof {
+                        signer: *index,
+                        signed: Some(signed),
+                    });
+                }
                 Some(Err(time)) => failing = Some(time),
             }
         }
@@ -172,13 +178,13 @@ impl Signed {
         }
     }
 
-    /// `None` when no signature is this key's; else whether the time is right.
+    /// `None` when no signature is this key's; else what it signs, or why the time is wrong.
     fn check_key(
         &self,
         key: &ReadyKey<'_>,
         signatures: &[Vec<u8>],
         evaluation: &Evaluation<'_>,
-    ) -> Result<Option<Result<(), Failing>>, Failing> {
+    ) -> Result<Option<Result<Fingerprint, Failing>>, Failing> {
         let mut time_failing = None;
         for url in self.url_variants(evaluation.delivery) {
             for message in &self.messages {
@@ -189,11 +195,13 @@ impl Signed {
                 if !self.matches(key, message, signatures, &evaluation)? {
                     continue;
                 }
-                let Some(rule) = &self.timestamp else {
-                    return Ok(Some(Ok(())));
-                };
-                match rule.check(&evaluation, evaluation.delivery.settings.now) {
-                    Ok(()) => return Ok(Some(Ok(()))),
+                let now = evaluation.delivery.settings.now;
+                let rule = self.timestamp.as_ref();
+                match rule.map_or(Ok(()), |rule| rule.check(&evaluation, now)) {
+                    Ok(()) => {
+                        let signed = Fingerprint::of_message(message, &evaluation)?;
+                        return Ok(Some(Ok(signed)));
+                    }
                     Err(failing) => time_failing = Some(Err(failing)),
                 }
             }

@@ -5,6 +5,7 @@
 
 mod case;
 mod facts;
+mod repeats;
 mod robustness;
 mod rules;
 mod signing;
