@@ -16,6 +16,7 @@ mod digest;
 mod der;
 mod asymmetric;
 mod key_fetch;
+mod certificate;
 mod jwt;
 mod http_signature;
 mod signed_names;
@@ -44,6 +45,7 @@ use crate::id::SecretName;
 use crate::secret::Secret;
 use crate::time::Timestamp;
 use crate::verdict::Verdict;
+pub use certificate::{CertificateRule, ChainError};
 use delivery::Delivery;
 use handshake::Handshake;
 pub use json::with_json_value;
@@ -145,6 +147,20 @@ pub struct Facts {
 pub enum WantedKey {
     /// At this HTTPS URL, which is one of the provider's own. Fetch it without following redirects.
     Url(String),
+    /// In the certificate at such a URL; it goes in as [`CertificateRule::trusted`] returns it.
+    Certificate {
+        /// Where it is.
+        url: String,
+        /// What makes it the provider's.
+        rule: CertificateRule,
+    },
+    /// The JWK with this id in the JWK set at this HTTPS URL, which the endpoint's owner has named.
+    InSet {
+        /// Where the set is.
+        url: String,
+        /// The key's id.
+        id: String,
+    },
     /// Under this id in the provider's key set or API.
     Id(String),
 }
@@ -192,6 +208,18 @@ pub enum SignError {
     /// A part is missing or cannot be used.
     #[error("{0}")]
     Unusable(String),
+}
+
+impl WantedKey {
+    /// The name under which [`Settings::fetched`] holds the key.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Url(name)
+            | Self::Certificate { url: name, .. }
+            | Self::InSet { id: name, .. }
+            | Self::Id(name) => name,
+        }
+    }
 }
 
 impl Provider {
@@ -248,6 +276,11 @@ impl Provider {
         allowed.all(Scheme::needs_secret)
     }
 
+    /// Whether any of its requests may be signed with a key that the provider publishes.
+    pub fn publishes_keys(&self) -> bool {
+        self.schemes.iter().any(Scheme::has_published_key)
+    }
+
     /// The key of the provider that the request asks for and the settings do not hold yet. The request is
     /// not checked: fetch only a bounded number of keys, and keep them.
     pub fn wanted_key(&self, request: &Request<'_>, settings: &Settings<'_>) -> Option<WantedKey> {
@@ -257,8 +290,7 @@ impl Provider {
             let applies = scheme.applies(&delivery);
             applies.then(|| scheme.wanted_key(&delivery))?
         })?;
-        let (WantedKey::Url(name) | WantedKey::Id(name)) = &wanted;
-        (!settings.fetched.contains_key(name)).then_some(wanted)
+        (!settings.fetched.contains_key(wanted.name())).then_some(wanted)
     }
 
     /// Checks a request. Fails closed: what cannot be read, decoded or found is a failed verdict, which

@@ -1,9 +1,12 @@
 //! Public keys in the forms in which providers publish them, and the signatures that they check.
 
+use p256::ecdsa::signature::hazmat::PrehashVerifier;
+use p256::ecdsa::{Signature as EcdsaSignature, VerifyingKey};
 use ring::signature::{self, RsaPublicKeyComponents, UnparsedPublicKey};
 use serde_json::Value;
 
 use super::der::{self, PublicKeyInfo};
+use super::digest::Hash;
 use super::encoding::Encoding;
 use super::filters::unpem;
 
@@ -17,6 +20,8 @@ const ED25519: &[u8] = &[0x2b, 0x65, 0x70];
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum SignatureAlgorithm {
     Ed25519,
+    /// ECDSA on P-256 with SHA-1, the signature as ASN.1: eBay alone still signs so.
+    EcdsaSha1,
     /// ECDSA with SHA-256, the signature as ASN.1.
     EcdsaSha256,
     /// ECDSA with SHA-256, the signature as two numbers of equal length (RFC 7518 §3.4).
@@ -109,6 +114,9 @@ impl PublicKey {
         use SignatureAlgorithm as Algorithm;
         let unparsed: (&dyn signature::VerificationAlgorithm, &[u8]) = match (algorithm, self) {
             (Algorithm::Ed25519, Self::Ed25519(key)) => (&signature::ED25519, key),
+            (Algorithm::EcdsaSha1, Self::P256(key)) => {
+                return verifies_with_sha1(key, message, signature);
+            }
             (Algorithm::EcdsaSha256, Self::P256(key)) => (&signature::ECDSA_P256_SHA256_ASN1, key),
             (Algorithm::EcdsaSha256, Self::P384(key)) => (&signature::ECDSA_P384_SHA256_ASN1, key),
             (Algorithm::EcdsaSha256Fixed, Self::P256(key)) => {
@@ -132,6 +140,19 @@ impl PublicKey {
     }
 }
 
+/// ring has no ECDSA with SHA-1, so that this one goes by another crate; all of its input is public.
+fn verifies_with_sha1(point: &[u8], message: &[u8], signature: &[u8]) -> bool {
+    let (Ok(key), Ok(signature)) = (
+        VerifyingKey::from_sec1_bytes(point),
+        EcdsaSignature::from_der(signature),
+    ) else {
+        return false;
+    };
+    let mut digester = Hash::Sha1.begin();
+    digester.update(message);
+    key.verify_prehash(&digester.finish(), &signature).is_ok()
+}
+
 const CERTIFICATE_LABEL: &[u8] = b"BEGIN CERTIFICATE";
 
 /// The uncompressed point of a P-256 key.
@@ -150,6 +171,7 @@ impl SignatureAlgorithm {
     pub(super) fn parse(name: &str) -> Option<Self> {
         Some(match name {
             "ed25519" => Self::Ed25519,
+            "ecdsa-sha1" => Self::EcdsaSha1,
             "ecdsa-sha256" => Self::EcdsaSha256,
             "rsa-sha1" => Self::RsaSha1,
             "rsa-sha256" => Self::RsaSha256,
@@ -164,7 +186,7 @@ impl SignatureAlgorithm {
             Self::RsaSha1 => Some(&signature::RSA_PKCS1_2048_8192_SHA1_FOR_LEGACY_USE_ONLY),
             Self::RsaSha256 => Some(&signature::RSA_PKCS1_2048_8192_SHA256),
             Self::RsaSha512 => Some(&signature::RSA_PKCS1_2048_8192_SHA512),
-            Self::Ed25519 | Self::EcdsaSha256 | Self::EcdsaSha256Fixed => None,
+            Self::Ed25519 | Self::EcdsaSha1 | Self::EcdsaSha256 | Self::EcdsaSha256Fixed => None,
         }
     }
 }

@@ -60,10 +60,11 @@ impl Scheme {
                 KeySource::Fetched(fetch) => fetch.wanted(&evaluation).ok(),
                 KeySource::Secret(_) => None,
             },
-            Method::Jwt(rule) if rule.uses_published_key => {
-                key_id(values.first()?).map(WantedKey::Id)
+            Method::Jwt(rule) => {
+                let id = key_id(values.first()?)?;
+                Some(rule.published.as_ref()?.wanted(id, &evaluation))
             }
-            Method::Jwt(_) | Method::Equals(_) | Method::HttpSignature(_) => None,
+            Method::Equals(_) | Method::HttpSignature(_) => None,
         }
     }
 

@@ -10,7 +10,7 @@ use super::digest::{Hash, is_equal};
 use super::encoding::Encoding;
 use super::evaluate::Evaluation;
 use super::fingerprint::{Fingerprint, Proof};
-use super::key_fetch::fetched_key;
+use super::key_fetch::{KeySet, fetched_key};
 use super::template::{Source, Template};
 use super::trouble::{Failing, Trouble};
 use crate::verdict::Cause;
@@ -35,7 +35,7 @@ pub(super) struct JwtRule {
     pub(super) leeway: u32,
     pub(super) claims: Vec<ClaimRule>,
     /// The key is the one that the provider publishes under the token's `kid`, not one of the secrets.
-    pub(super) uses_published_key: bool,
+    pub(super) published: Option<KeySet>,
 }
 
 /// A claim that must have one of some values.
@@ -142,7 +142,7 @@ impl JwtRule {
         secrets: &[IndexedSecret<'_>],
     ) -> Result<Option<usize>, Failing> {
         let key_id = token.header.get("kid").and_then(Value::as_str);
-        let keys: Vec<(Option<usize>, PublicKey)> = if self.uses_published_key {
+        let keys: Vec<(Option<usize>, PublicKey)> = if self.published.is_some() {
             vec![(None, fetched_key(evaluation, key_id.unwrap_or_default())?)]
         } else {
             keys_in_secrets(secrets, key_id)

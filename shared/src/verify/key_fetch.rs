@@ -3,6 +3,7 @@
 
 use super::WantedKey;
 use super::asymmetric::PublicKey;
+use super::certificate::CertificateRule;
 use super::evaluate::Evaluation;
 use super::template::Template;
 use super::trouble::{Failing, Trouble};
@@ -13,9 +14,39 @@ use crate::verdict::Cause;
 #[derive(Debug)]
 pub(super) enum KeyFetch {
     /// By its URL, whose host must be one of the provider's.
-    Url { url: Template, pin: HostPin },
+    Url {
+        url: Template,
+        pin: HostPin,
+        /// What stands there is a certificate with a chain.
+        certificate: Option<CertificateRule>,
+    },
     /// By an id, for an API that needs credentials.
     Id(Template),
+}
+
+/// The keys that a provider publishes by their ids.
+#[derive(Debug)]
+pub(super) struct KeySet {
+    /// Where the set is; made of text and the owner's parameters alone, so that no sender can move it.
+    pub(super) url: Option<Template>,
+}
+
+impl KeySet {
+    /// The key with this id.
+    pub(super) fn wanted(&self, id: String, evaluation: &Evaluation<'_>) -> WantedKey {
+        let url = self.url.as_ref();
+        match url.and_then(|url| evaluation.render_text(url).ok()) {
+            Some(url) if is_plain_https(&UrlParts::split(&url)) => WantedKey::InSet { url, id },
+            _ => WantedKey::Id(id),
+        }
+    }
+}
+
+/// Whether a URL is HTTPS on its default port, without user information.
+fn is_plain_https(parts: &UrlParts<'_>) -> bool {
+    parts.scheme.eq_ignore_ascii_case("https")
+        && matches!(parts.port(), None | Some("443"))
+        && !parts.has_user()
 }
 
 /// The URLs that belong to a provider.
@@ -36,15 +67,14 @@ impl HostPin {
             .as_ref()
             .is_none_or(|suffix| parts.path.ends_with(suffix.as_str()));
         let host = parts.host();
-        parts.scheme.eq_ignore_ascii_case("https")
-            && matches!(parts.port(), None | Some("443"))
-            && !parts.has_user()
-            && has_right_suffix
-            && self
-                .hosts
-                .iter()
-                .any(|pattern| matches_pattern(pattern, &host))
+        is_plain_https(&parts) && has_right_suffix && matches_any(&self.hosts, &host)
     }
+}
+
+/// Whether a host name fits one of the patterns.
+pub(super) fn matches_any(patterns: &[String], host: &str) -> bool {
+    let mut patterns = patterns.iter();
+    patterns.any(|pattern| matches_pattern(pattern, host))
 }
 
 /// Whether a host name fits; `*` stands for one or more letters, digits and dashes.
@@ -69,24 +99,29 @@ impl KeyFetch {
             Self::Id(id) => Ok(WantedKey::Id(
                 evaluation.render_text(id).map_err(unreadable)?,
             )),
-            Self::Url { url, pin } => {
+            Self::Url {
+                url,
+                pin,
+                certificate,
+            } => {
                 let url = evaluation.render_text(url).map_err(unreadable)?;
-                if pin.allows(&url) {
-                    Ok(WantedKey::Url(url))
-                } else {
-                    Err(Failing::new(
+                if !pin.allows(&url) {
+                    return Err(Failing::new(
                         Cause::KeyUrlRejected,
                         "the URL of the key is not HTTPS at one of the provider's hosts",
-                    ))
+                    ));
                 }
+                Ok(match certificate.clone() {
+                    Some(rule) => WantedKey::Certificate { url, rule },
+                    None => WantedKey::Url(url),
+                })
             }
         }
     }
 
     /// The key that the request asks for, out of those that were fetched.
     pub(super) fn key(&self, evaluation: &Evaluation<'_>) -> Result<PublicKey, Failing> {
-        let (WantedKey::Url(name) | WantedKey::Id(name)) = self.wanted(evaluation)?;
-        fetched_key(evaluation, &name)
+        fetched_key(evaluation, self.wanted(evaluation)?.name())
     }
 }
 

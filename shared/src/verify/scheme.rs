@@ -137,8 +137,17 @@ impl Scheme {
         match &self.method {
             Method::Signed(signed) => matches!(signed.key, KeySource::Secret(_)),
             Method::Equals(expected) => mentions_secret(expected),
-            Method::Jwt(rule) => !rule.uses_published_key,
+            Method::Jwt(rule) => rule.published.is_none(),
             Method::HttpSignature(_) => true,
+        }
+    }
+
+    /// Whether the key is one that the provider publishes.
+    pub(super) fn has_published_key(&self) -> bool {
+        match &self.method {
+            Method::Signed(signed) => matches!(signed.key, KeySource::Fetched(_)),
+            Method::Jwt(rule) => rule.published.is_some(),
+            Method::Equals(_) | Method::HttpSignature(_) => false,
         }
     }
 

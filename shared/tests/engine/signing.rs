@@ -55,6 +55,7 @@ const ASYMMETRIC: &[&str] = &[
     "brex/v1a",
     "clerk/v1a",
     "discord",
+    "ebay",
     "etsy/v1a",
     "gemini/v1a",
     "google_pubsub",

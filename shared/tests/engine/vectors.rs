@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::io;
 
-use towline_shared::verify::{Body, Provider, StreamedBody, WantedKey};
+use towline_shared::verify::{Body, Provider, StreamedBody};
 
 use crate::case::{Case, cases};
 
@@ -53,7 +53,7 @@ fn a_request_names_the_published_key_that_it_needs() {
             })
         };
 
-        let Some(WantedKey::Url(name) | WantedKey::Id(name)) = wanted(&without_keys) else {
+        let Some(name) = wanted(&without_keys).map(|key| key.name().to_owned()) else {
             panic!("{}/{} wants no key", case.provider, case.name);
         };
 

@@ -4,14 +4,15 @@ use super::{MAX_TOLERANCE, parsed};
 use crate::verify::SchemeError;
 use crate::verify::asymmetric::SignatureAlgorithm;
 use crate::verify::candidates::{CandidateRule, KeyValue};
+use crate::verify::certificate::CertificateRule;
 use crate::verify::digest::Hash;
 use crate::verify::encoding::Encoding;
 use crate::verify::http_signature::{CONTENT_DIGEST, HttpSignatureRule, Style};
 use crate::verify::jwt::{ClaimRule, JwtAlgorithm, JwtRule};
-use crate::verify::key_fetch::{HostPin, KeyFetch};
+use crate::verify::key_fetch::{HostPin, KeyFetch, KeySet};
 use crate::verify::scheme::{Algorithm, KeySource, Method, Signed, TokenClass};
 use crate::verify::table::Table;
-use crate::verify::template::Template;
+use crate::verify::template::{Source, Template};
 use crate::verify::timestamp::{Format, TimestampRule};
 
 /// How the scheme in `table` signs.
@@ -171,6 +172,7 @@ fn key_fetch(table: &Table<'_>) -> Result<Option<KeyFetch>, SchemeError> {
         (Some(url), None) => KeyFetch::Url {
             url,
             pin: host_pin(&table)?,
+            certificate: certificate(&table)?,
         },
         (None, Some(id)) => KeyFetch::Id(id),
         _ => return Err(table.problem("expected either `url` or `id`")),
@@ -179,15 +181,36 @@ fn key_fetch(table: &Table<'_>) -> Result<Option<KeyFetch>, SchemeError> {
     Ok(Some(fetch))
 }
 
-fn uses_published_key(table: &Table<'_>) -> Result<bool, SchemeError> {
+/// What makes a certificate the provider's, where the key is in one.
+fn certificate(table: &Table<'_>) -> Result<Option<CertificateRule>, SchemeError> {
+    let (names, issuers) = (table.texts("names")?, table.texts("issuers")?);
+    if names.is_empty() && !issuers.is_empty() {
+        return Err(table.missing("names"));
+    }
+    let has_names = !names.is_empty();
+    Ok(has_names.then_some(CertificateRule { names, issuers }))
+}
+
+fn key_set(table: &Table<'_>) -> Result<Option<KeySet>, SchemeError> {
     let Some(table) = table.table("key_fetch")? else {
-        return Ok(false);
+        return Ok(None);
     };
     if !table.flag("kid")? {
         return Err(table.problem("expected `kid = true`, by which a token names its key"));
     }
+    let url = table.template("set")?;
+    let is_moved = |url: &Template| {
+        let mut expressions = url.expressions().into_iter();
+        expressions.any(|expression| !matches!(expression.source, Source::Parameter(_)))
+    };
+    if url.as_ref().is_some_and(is_moved) {
+        return Err(table.problem_at(
+            "set",
+            "expected text and parameters only: a sender must not say where keys come from",
+        ));
+    }
     table.finish()?;
-    Ok(true)
+    Ok(Some(KeySet { url }))
 }
 
 /// The hosts, and the end of the path, of a provider's own URLs.
@@ -203,7 +226,7 @@ pub(super) fn host_pin(table: &Table<'_>) -> Result<HostPin, SchemeError> {
 }
 
 fn jwt(scheme_table: &Table<'_>) -> Result<JwtRule, SchemeError> {
-    let uses_published_key = uses_published_key(scheme_table)?;
+    let published = key_set(scheme_table)?;
     let table = scheme_table
         .table("jwt")?
         .ok_or_else(|| scheme_table.missing("jwt"))?;
@@ -218,7 +241,7 @@ fn jwt(scheme_table: &Table<'_>) -> Result<JwtRule, SchemeError> {
     let has_hmac = algorithms
         .iter()
         .any(|algorithm| matches!(algorithm, JwtAlgorithm::Hmac(_)));
-    if uses_published_key && has_hmac {
+    if published.is_some() && has_hmac {
         return Err(table.problem_at("algs", "a fetched key is public: no HMAC may use it"));
     }
     let rule = JwtRule {
@@ -228,7 +251,7 @@ fn jwt(scheme_table: &Table<'_>) -> Result<JwtRule, SchemeError> {
         max_age: table.number("max_age", MAX_TOLERANCE)?,
         leeway: table.number("leeway", MAX_TOLERANCE)?.unwrap_or(0),
         claims: claims(&table)?,
-        uses_published_key,
+        published,
     };
     table.finish()?;
     Ok(rule)
