@@ -6,7 +6,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
 use clap::Args;
-use towline_shared::api::Retention;
+use towline_shared::api::{EndpointLimits, Retention};
 use url::Url;
 
 use crate::limits::{Limits, SessionLimits};
@@ -27,6 +27,8 @@ pub struct Config {
     pub limits: Limits,
     /// What endpoints keep at most, whatever they say.
     pub retention: Retention,
+    /// What endpoints take in at most, whatever they say.
+    pub endpoint_limits: EndpointLimits,
     /// The times and sizes of sessions; not in `relay.toml`, but for tests and programs that embed a relay.
     pub sessions: SessionLimits,
 }
@@ -113,6 +115,7 @@ impl Config {
             tls: None,
             limits: Limits::default(),
             retention: default_retention(),
+            endpoint_limits: EndpointLimits::default(),
             sessions: SessionLimits::default(),
         }
     }
@@ -142,6 +145,7 @@ impl Config {
             tls,
             limits: file.limits.over_defaults(),
             retention: file.retention.over_defaults(),
+            endpoint_limits: file.endpoint_limits.limits(),
             sessions: SessionLimits::default(),
         })
     }

@@ -1,17 +1,21 @@
 //! The endpoints in memory, by key and by name, with their compiled schemes; written through to the store.
 
 mod check;
+mod meters;
 mod rules;
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Instant;
 
 use parking_lot::RwLock;
 use tokio::sync::Mutex;
+use towline_shared::api::EndpointLimits;
 use towline_shared::id::{EndpointName, SecretName};
 use towline_shared::secret::Secret;
 
 pub(crate) use check::Check;
+pub(crate) use meters::{Meters, OverLimit};
 
 use crate::store::{
     Endpoint, EndpointChange, EndpointId, NamedSecret, NewEndpoint, Store, StoreError,
@@ -23,6 +27,8 @@ pub(crate) struct LiveEndpoint {
     pub(crate) endpoint: Endpoint,
     /// How its requests are checked.
     pub(crate) check: Check,
+    /// How much it takes in.
+    pub(crate) meters: Arc<Meters>,
     /// Its secrets as the check takes them.
     pub(crate) secrets: Vec<(SecretName, Secret)>,
 }
@@ -30,6 +36,8 @@ pub(crate) struct LiveEndpoint {
 /// All endpoints of the relay. Reading takes no await and no lock that a writer holds for long.
 pub(crate) struct Endpoints {
     store: Store,
+    /// What any of them takes in at most.
+    most: EndpointLimits,
     maps: RwLock<Maps>,
     /// Held while a change goes to the store and then into the maps, so that two changes of one endpoint
     /// arrive in the same order in both. Readers never wait for it.
@@ -61,10 +69,11 @@ pub(crate) enum EndpointError {
 
 impl Endpoints {
     /// Loads all endpoints.
-    pub(crate) async fn load(store: Store) -> Result<Self, StoreError> {
+    pub(crate) async fn load(store: Store, most: EndpointLimits) -> Result<Self, StoreError> {
         let mut maps = Maps::default();
         for endpoint in store.endpoints().await? {
-            let live = LiveEndpoint::of(endpoint);
+            let limits = endpoint.limits.within(most);
+            let live = LiveEndpoint::of(endpoint, limits, None);
             if let Check::Broken(why) = &live.check {
                 let name = &live.endpoint.name;
                 tracing::warn!(endpoint = %name, why, "endpoint cannot check its requests");
@@ -73,6 +82,7 @@ impl Endpoints {
         }
         Ok(Self {
             store,
+            most,
             maps: RwLock::new(maps),
             changing: Mutex::default(),
         })
@@ -184,7 +194,9 @@ impl Endpoints {
     }
 
     fn put(&self, endpoint: Endpoint) -> Arc<LiveEndpoint> {
-        let live = Arc::new(LiveEndpoint::of(endpoint));
+        let limits = endpoint.limits.within(self.most);
+        let before = self.by_id(endpoint.id);
+        let live = Arc::new(LiveEndpoint::of(endpoint, limits, before.as_deref()));
         if live.secrets.is_empty() && live.needs_secret() {
             let name = &live.endpoint.name;
             tracing::warn!(endpoint = %name, "endpoint has a provider and no secret: its requests go unchecked");
@@ -195,17 +207,22 @@ impl Endpoints {
 }
 
 impl LiveEndpoint {
-    fn of(endpoint: Endpoint) -> Self {
+    /// The meters of what it was before go on, unless its limits are others now.
+    fn of(endpoint: Endpoint, limits: EndpointLimits, before: Option<&Self>) -> Self {
         let check = Check::of_kept(&endpoint);
-        Self::checked_by(check, endpoint)
+        let meters = before.map(|before| Arc::clone(&before.meters));
+        let meters = meters.filter(|meters| meters.limits() == limits);
+        let meters = meters.unwrap_or_else(|| Arc::new(Meters::new(limits, Instant::now())));
+        Self::checked_by(check, endpoint, meters)
     }
 
     /// An endpoint with this check.
-    pub(crate) fn checked_by(check: Check, endpoint: Endpoint) -> Self {
+    pub(crate) fn checked_by(check: Check, endpoint: Endpoint, meters: Arc<Meters>) -> Self {
         let secrets = endpoint.secrets.iter();
         let secrets = secrets.map(|named| (named.name.clone(), named.secret.clone()));
         Self {
             secrets: secrets.collect(),
+            meters,
             check,
             endpoint,
         }

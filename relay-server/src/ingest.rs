@@ -1,12 +1,13 @@
 //! Takes a webhook in: finds its endpoint, reads its body, has it checked and kept, then answers the sender.
 
+mod admission;
 mod answer;
 mod body;
 mod normalised;
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Instant, SystemTime};
 
 use bytes::Bytes;
 use http::Response;
@@ -21,11 +22,12 @@ use towline_shared::time::Timestamp;
 use towline_shared::verdict::Verdict;
 use tracing::debug;
 
-use crate::endpoints::LiveEndpoint;
+use crate::endpoints::{LiveEndpoint, OverLimit};
 use crate::listener::{PacedBody, PacedBodyError};
 use crate::relay::Relay;
 use crate::store::{NewEvent, StoreError};
 use crate::verify::{self, Checked};
+use admission::Unread;
 
 /// A request below `/in/`.
 pub(crate) struct Arrival {
@@ -56,6 +58,8 @@ enum IngestError {
     UnknownEndpoint,
     #[error(transparent)]
     Head(#[from] HeadError),
+    #[error("{}", .0.limit)]
+    OverLimit(OverLimit),
     #[error("body has more than {max} bytes")]
     BodyTooLarge { max: u64 },
     #[error(transparent)]
@@ -86,17 +90,30 @@ async fn keep(relay: &Relay, arrival: Arrival) -> Result<Response<Full<Bytes>>, 
         is_tls,
     } = arrival;
     let endpoint = endpoint_of(relay, &parts)?;
-    let max_body = endpoint
-        .endpoint
-        .max_body
-        .min(relay.config.limits.max_body_bytes);
-    let body = body::read(body, max_body, &relay.store).await?;
-    let now = Timestamp::from(SystemTime::now());
     let (head, head_source) = match recorded {
         Some(head) => (head, HeadSource::Recorded),
         None => (normalised::head(&parts)?, HeadSource::Normalised),
     };
     let url = || public_url(&relay.public_url, &parts);
+    if let Err(over) = endpoint.meters.admit(Instant::now()) {
+        let unread = Unread {
+            head,
+            head_source,
+            url: &url(),
+            remote,
+            is_tls,
+            now: Timestamp::from(SystemTime::now()),
+        };
+        admission::keep_head(&relay.store, &endpoint, unread, &over).await?;
+        return Err(IngestError::OverLimit(over));
+    }
+    let max_body = endpoint
+        .endpoint
+        .max_body
+        .min(relay.config.limits.max_body_bytes);
+    let body = body::read(body, max_body, &relay.store).await?;
+    endpoint.meters.took(body.length(), Instant::now());
+    let now = Timestamp::from(SystemTime::now());
     let Checked {
         verdict,
         handshake,
@@ -106,6 +123,13 @@ async fn keep(relay: &Relay, arrival: Arrival) -> Result<Response<Full<Bytes>>, 
         return Ok(answer::handshake(refused));
     }
     let decision = Decision::of(&verdict, handshake.is_some(), endpoint.endpoint.on_failure);
+    if let Verdict::Failed(failure) = &verdict
+        && !decision.is_deliverable
+        && !endpoint.meters.keeps_rejected(Instant::now())
+    {
+        debug!(endpoint = %endpoint.endpoint.name, "rejected request not kept: there are too many");
+        return Ok(answer::rejected(failure.cause.class()));
+    }
     let event = NewEvent {
         endpoint: endpoint.endpoint.id,
         endpoint_name: endpoint.endpoint.name.clone(),

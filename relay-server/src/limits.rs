@@ -1,10 +1,12 @@
 //! Every time and size at which the edge says no, with the value it has when nobody sets it.
 //! The head's own limits are `MAX_HEAD_BYTES` and `MAX_FIELDS` of `towline_shared::head`: both ends rely on them.
 
+mod bucket;
 mod session;
 
 use std::time::Duration;
 
+pub(crate) use bucket::Bucket;
 pub use session::SessionLimits;
 
 /// The limits of one relay; each is a key of `relay.toml`, where its unit stands in the name.

@@ -110,7 +110,7 @@ pub async fn start(config: Config) -> Result<RunningRelay, StartError> {
     admin_token::ensure(&config.data, &store, &auth).await?;
     let relay = Arc::new(Relay {
         public_url,
-        endpoints: Endpoints::load(store.clone()).await?,
+        endpoints: Endpoints::load(store.clone(), config.endpoint_limits).await?,
         auth,
         sessions: Sessions::new(config.sessions.clone()),
         retention: Notify::new(),

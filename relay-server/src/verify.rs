@@ -164,6 +164,7 @@ mod tests {
     use towline_shared::verify::Unsigned;
 
     use super::*;
+    use crate::endpoints::Meters;
     use crate::store::{Endpoint, EndpointId, NamedSecret};
 
     const URL: &str = "https://hooks.example.com/in/k";
@@ -190,10 +191,12 @@ mod tests {
             on_failure: OnFailure::Reject,
             max_body: 1000,
             retention: Retention::default(),
+            limits: towline_shared::api::EndpointLimits::default(),
             created_at: now(),
             secrets: secrets.into_iter().collect(),
         };
-        Arc::new(LiveEndpoint::checked_by(check, endpoint))
+        let meters = Meters::new(endpoint.limits, std::time::Instant::now());
+        Arc::new(LiveEndpoint::checked_by(check, endpoint, Arc::new(meters)))
     }
 
     fn by_github() -> Check {

@@ -104,6 +104,9 @@ pub struct EndpointView {
     /// What it keeps, the relay's own limits included.
     #[serde(default)]
     pub retention: Retention,
+    /// What it takes in, the relay's own limits included.
+    #[serde(default)]
+    pub limits: EndpointLimits,
     /// When it was made.
     pub created_at: Timestamp,
     /// Its secrets by name. While there is none, requests of a provider that is checked with secrets go
@@ -173,13 +176,43 @@ pub struct Retention {
 impl Retention {
     /// The stricter of both, bound by bound.
     pub fn within(self, other: Self) -> Self {
-        let stricter = |one: Option<u64>, other: Option<u64>| one.into_iter().chain(other).min();
         Self {
             max_age_seconds: stricter(self.max_age_seconds, other.max_age_seconds),
             max_events: stricter(self.max_events, other.max_events),
             max_bytes: stricter(self.max_bytes, other.max_bytes),
         }
     }
+}
+
+/// How much an endpoint takes in; two seconds of it may come at once. What is beyond it gets 429 with `Retry-After`;
+/// of a provider that does not send again, the head is kept as a rejected event. What is absent is not bounded.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EndpointLimits {
+    /// Events a second, 1 or more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub events_per_second: Option<u32>,
+    /// Bytes of bodies a second, 1 or more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bytes_per_second: Option<u64>,
+    /// Rejected requests that are kept in a minute, 1 or more; 600 when absent. The others get the same answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rejected_per_minute: Option<u32>,
+}
+
+impl EndpointLimits {
+    /// The stricter of both, limit by limit.
+    pub fn within(self, other: Self) -> Self {
+        Self {
+            events_per_second: stricter(self.events_per_second, other.events_per_second),
+            bytes_per_second: stricter(self.bytes_per_second, other.bytes_per_second),
+            rejected_per_minute: stricter(self.rejected_per_minute, other.rejected_per_minute),
+        }
+    }
+}
+
+fn stricter<T: Ord>(one: Option<T>, other: Option<T>) -> Option<T> {
+    one.into_iter().chain(other).min()
 }
 
 /// All endpoints.
@@ -219,6 +252,9 @@ pub struct CreateEndpoint {
     /// What it keeps, within the relay's own limits.
     #[serde(default)]
     pub retention: Retention,
+    /// What it takes in, within the relay's own limits.
+    #[serde(default)]
+    pub limits: EndpointLimits,
     /// Its first secrets. Without any, requests go unchecked until one is put, and the view shows `[]`.
     #[serde(default)]
     pub secrets: Vec<NewSecret>,
@@ -268,6 +304,9 @@ pub struct ChangeEndpoint {
     /// As in [`CreateEndpoint`], all of it anew.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retention: Option<Retention>,
+    /// As in [`CreateEndpoint`], all of it anew.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limits: Option<EndpointLimits>,
 }
 
 /// Tells an absent field (`None`) from `null` (`Some(None)`).
@@ -336,6 +375,9 @@ pub struct Usage {
     pub oldest: Option<Timestamp>,
     /// Pinned events.
     pub pinned: u64,
+    /// Rejected requests that were answered and not kept since the relay started.
+    #[serde(default)]
+    pub rejected_not_kept: u64,
 }
 
 /// What came of taking a pin away.

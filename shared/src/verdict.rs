@@ -81,6 +81,7 @@ pub enum Cause {
     BadSecret,
     RejectedMessage,
     ConfigError,
+    OverLimit,
 }
 
 impl Verdict {
@@ -125,7 +126,9 @@ impl Cause {
             | Self::ConditionFailed
             | Self::KeyUrlRejected
             | Self::RejectedMessage => CauseClass::Mismatch,
-            Self::KeyUnavailable | Self::BadSecret | Self::ConfigError => CauseClass::Unavailable,
+            Self::KeyUnavailable | Self::BadSecret | Self::ConfigError | Self::OverLimit => {
+                CauseClass::Unavailable
+            }
         }
     }
 }

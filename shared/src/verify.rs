@@ -109,6 +109,7 @@ pub struct Provider {
     name: String,
     delivery_id: Vec<Template>,
     event_type: Vec<Template>,
+    sends_once: bool,
     schemes: Vec<Scheme>,
     handshakes: Vec<Handshake>,
 }
@@ -249,6 +250,12 @@ impl Provider {
     /// The provider's own name, such as `GitHub`.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// Whether the provider sends a delivery again by itself when it is answered with 429 or 5xx; so unless its
+    /// scheme file says otherwise.
+    pub const fn retries(&self) -> bool {
+        !self.sends_once
     }
 
     /// The ids of the provider's schemes, each of which may be asked for as [`Settings::variant`].

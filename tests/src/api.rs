@@ -133,6 +133,7 @@ pub fn unchecked(name: &str) -> CreateEndpoint {
         on_failure: OnFailure::Reject,
         max_body: None,
         retention: Retention::default(),
+        limits: towline_shared::api::EndpointLimits::default(),
         secrets: Vec::new(),
     }
 }

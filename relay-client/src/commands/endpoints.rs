@@ -1,6 +1,7 @@
 //! `towline endpoints …`: public URLs with their schemes and secrets.
 
 mod change;
+mod intake;
 mod keep;
 mod view;
 
@@ -9,6 +10,7 @@ use towline_shared::api::PutSecret;
 use towline_shared::id::{ConsumerName, EndpointName, SecretName};
 
 use self::change::Change;
+use self::intake::IntakeOptions;
 use self::keep::KeepOptions;
 use super::provider_options::{SchemeOptions, SecretOptions, new_endpoint, text_of};
 use super::{Context, Exit, Failure};
@@ -67,6 +69,8 @@ pub struct Create {
     secret: SecretOptions,
     #[command(flatten)]
     keep: KeepOptions,
+    #[command(flatten)]
+    intake: IntakeOptions,
 }
 
 /// The name of an endpoint.
@@ -152,6 +156,7 @@ async fn create(arguments: Create, context: &Context, api: &RelayApi) -> anyhow:
     let provider = arguments.provider.as_deref();
     let mut new = new_endpoint(arguments.name, provider, &arguments.scheme, secret)?;
     new.retention = arguments.keep.retention();
+    new.limits = arguments.intake.limits();
     let made = api.create_endpoint(&new).await?;
     if context.global.json {
         context.screen.json(&made)?;

@@ -148,6 +148,7 @@ fn create(name: EndpointName) -> CreateEndpoint {
         on_failure: OnFailure::default(),
         max_body: None,
         retention: Retention::default(),
+        limits: towline_shared::api::EndpointLimits::default(),
         secrets: Vec::new(),
     }
 }

@@ -54,6 +54,7 @@ pub(super) async fn create(
         on_failure: asked.on_failure,
         max_body,
         retention: asked.retention,
+        limits: asked.limits,
         created_at,
         secrets: asked.secrets.into_iter().map(named).collect(),
     };
@@ -91,6 +92,7 @@ pub(super) async fn change(
         on_failure: asked.on_failure,
         max_body: asked.max_body,
         retention: asked.retention,
+        limits: asked.limits,
     };
     let changing = Arc::clone(&relay);
     let changing = async move { Ok(changing.endpoints.change(&name, change).await?) };

@@ -21,13 +21,14 @@ pub(super) async fn usage(
     State(relay): State<Arc<Relay>>,
     Segment(name): Segment<EndpointName>,
 ) -> Result<Json<Usage>, Refusal> {
-    let endpoint = find(&relay, &name)?.endpoint.id;
-    let usage = relay.store.usage(endpoint).await?;
+    let live = find(&relay, &name)?;
+    let usage = relay.store.usage(live.endpoint.id).await?;
     Ok(Json(Usage {
         events: usage.events,
         bytes: usage.bytes,
         oldest: usage.oldest,
         pinned: usage.pinned,
+        rejected_not_kept: live.meters.rejected_not_kept(),
     }))
 }
 

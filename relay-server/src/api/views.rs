@@ -24,6 +24,7 @@ pub(super) fn endpoint(relay: &Relay, live: &LiveEndpoint) -> EndpointView {
         on_failure: endpoint.on_failure,
         max_body: endpoint.max_body,
         retention: endpoint.retention.within(relay.config.retention),
+        limits: live.meters.limits(),
         created_at: endpoint.created_at,
         secrets: secrets.collect(),
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use towline_shared::api::Retention;
+use towline_shared::api::{EndpointLimits, Retention};
 
 use super::{ConfigError, default_retention};
 use crate::limits::Limits;
@@ -22,6 +22,16 @@ pub(super) struct ConfigFile {
     pub(super) tls: TlsTable,
     pub(super) limits: LimitsTable,
     pub(super) retention: RetentionTable,
+    pub(super) endpoint_limits: EndpointLimitsTable,
+}
+
+/// The table `[endpoint_limits]`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct EndpointLimitsTable {
+    events_per_second: Option<NonZeroU32>,
+    bytes_per_second: Option<NonZeroU64>,
+    rejected_per_minute: Option<NonZeroU32>,
 }
 
 /// The table `[retention]`.
@@ -75,6 +85,17 @@ impl ConfigFile {
 
     fn parse(text: &str) -> Result<Self, toml::de::Error> {
         toml::from_str(text)
+    }
+}
+
+impl EndpointLimitsTable {
+    /// The limits of the table; there are no others.
+    pub(super) fn limits(&self) -> EndpointLimits {
+        EndpointLimits {
+            events_per_second: self.events_per_second.map(NonZeroU32::get),
+            bytes_per_second: self.bytes_per_second.map(NonZeroU64::get),
+            rejected_per_minute: self.rejected_per_minute.map(NonZeroU32::get),
+        }
     }
 }
 
@@ -165,9 +186,17 @@ mod tests {
             tls: TlsTable { certificate, key },
             limits,
             retention,
+            endpoint_limits,
         } = file;
         assert!(listen.is_some() && data.is_some() && public_url.is_some());
         assert!(certificate.is_some() && key.is_some());
+        let EndpointLimitsTable {
+            events_per_second,
+            bytes_per_second,
+            rejected_per_minute,
+        } = endpoint_limits;
+        assert!(events_per_second.is_some() && bytes_per_second.is_some());
+        assert!(rejected_per_minute.is_some());
         let RetentionTable {
             max_age_days,
             max_events_per_endpoint,
@@ -214,6 +243,7 @@ mod tests {
 
         assert_eq!(file.limits.over_defaults(), Limits::default());
         assert_eq!(file.retention.over_defaults(), default_retention());
+        assert_eq!(file.endpoint_limits.limits(), EndpointLimits::default());
         assert_eq!(file.listen, Some("127.0.0.1:8787".parse().unwrap()));
         assert!(file.data.is_none() && file.public_url.is_none());
         assert!(file.tls.certificate.is_none() && file.tls.key.is_none());

@@ -177,6 +177,7 @@ mod tests {
             on_failure: OnFailure::default(),
             max_body: 1,
             retention: Retention::default(),
+            limits: towline_shared::api::EndpointLimits::default(),
             created_at: Timestamp::default(),
             secrets: Vec::new(),
         }

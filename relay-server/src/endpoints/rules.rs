@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use http::header::{
     CONNECTION, CONTENT_LENGTH, HeaderName, HeaderValue, TRAILER, TRANSFER_ENCODING, UPGRADE,
 };
-use towline_shared::api::{Ack, Retention};
+use towline_shared::api::{Ack, EndpointLimits, Retention};
 
 use super::EndpointError;
 use crate::store::{EndpointChange, NamedSecret, NewEndpoint};
@@ -48,6 +48,7 @@ pub(super) fn check_new(new: &NewEndpoint) -> Result<(), EndpointError> {
     check_parameters(&new.parameters)?;
     check_ack(&new.ack)?;
     check_retention(new.retention)?;
+    check_limits(new.limits)?;
     check_number_of_secrets(new.secrets.len())?;
     for (place, secret) in new.secrets.iter().enumerate() {
         check_secret(secret)?;
@@ -73,7 +74,8 @@ pub(super) fn check_change(change: &EndpointChange) -> Result<(), EndpointError>
     if let Some(ack) = &change.ack {
         check_ack(ack)?;
     }
-    check_retention(change.retention.unwrap_or_default())
+    check_retention(change.retention.unwrap_or_default())?;
+    check_limits(change.limits.unwrap_or_default())
 }
 
 /// A bound of zero would remove every event before anybody could read it.
@@ -83,9 +85,23 @@ fn check_retention(retention: Retention) -> Result<(), EndpointError> {
         ("retention.max_events", retention.max_events),
         ("retention.max_bytes", retention.max_bytes),
     ] {
-        if bound == Some(0) {
-            return Err(invalid(field, "0 is not 1 or more".to_owned()));
-        }
+        check_not_zero(field, bound)?;
+    }
+    Ok(())
+}
+
+/// A limit of zero would refuse every request.
+fn check_limits(limits: EndpointLimits) -> Result<(), EndpointError> {
+    let events = limits.events_per_second.map(u64::from);
+    let rejected = limits.rejected_per_minute.map(u64::from);
+    check_not_zero("limits.events_per_second", events)?;
+    check_not_zero("limits.bytes_per_second", limits.bytes_per_second)?;
+    check_not_zero("limits.rejected_per_minute", rejected)
+}
+
+fn check_not_zero(field: &'static str, bound: Option<u64>) -> Result<(), EndpointError> {
+    if bound == Some(0) {
+        return Err(invalid(field, "0 is not 1 or more".to_owned()));
     }
     Ok(())
 }

@@ -12,6 +12,7 @@ use towline_shared::verify::HandshakeReply;
 use tracing::{debug, error};
 
 use super::{IngestError, Reply};
+use crate::endpoints::OverLimit;
 use crate::listener::PacedBodyError;
 use crate::problem::{problem, with_field};
 use crate::store::StoreError;
@@ -77,6 +78,9 @@ pub(super) fn rejected(class: CauseClass) -> Response<Full<Bytes>> {
 
 /// The problem that says why nothing was kept.
 pub(super) fn refused(refusal: &IngestError) -> Reply {
+    if let IngestError::OverLimit(over) = refusal {
+        return over_limit(over);
+    }
     let (status, code, title) = match refusal {
         IngestError::UnknownEndpoint => (
             StatusCode::NOT_FOUND,
@@ -108,11 +112,31 @@ pub(super) fn refused(refusal: &IngestError) -> Reply {
             "malformed_body",
             "the body ended early or is malformed",
         ),
-        IngestError::Random | IngestError::Store(_) => return unavailable(refusal),
+        IngestError::OverLimit(_) | IngestError::Random | IngestError::Store(_) => {
+            return unavailable(refusal);
+        }
     };
     debug!(status = status.as_u16(), reason = %refusal, "request refused");
     Reply {
         response: problem(status, code, title, detail(refusal)),
+        is_last: true,
+    }
+}
+
+/// 429 with the time when there is room again (RFC 6585 §4, RFC 9110 §10.2.3), whole seconds and at least one.
+fn over_limit(over: &OverLimit) -> Reply {
+    let seconds = over.retry_after.as_secs_f64().ceil().max(1.0);
+    let mut response = problem(
+        StatusCode::TOO_MANY_REQUESTS,
+        "over_limit",
+        "the endpoint takes nothing more at the moment",
+        Some(over.limit.to_string()),
+    );
+    let seconds = HeaderValue::try_from(format!("{seconds:.0}"));
+    let seconds = seconds.expect("digits may stand in a field");
+    response.headers_mut().insert(RETRY_AFTER, seconds);
+    Reply {
+        response,
         is_last: true,
     }
 }

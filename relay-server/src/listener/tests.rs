@@ -62,6 +62,7 @@ impl TestRelay {
             on_failure: OnFailure::Reject,
             max_body: MAX_BODY,
             retention: Retention::default(),
+            limits: towline_shared::api::EndpointLimits::default(),
             created_at: Timestamp::from_millis(1),
             secrets: Vec::new(),
         };

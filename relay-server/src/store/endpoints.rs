@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use rusqlite::{Connection, OptionalExtension, Row, named_params};
 use serde::{Deserialize, Serialize};
-use towline_shared::api::{Ack, OnFailure, Retention};
+use towline_shared::api::{Ack, EndpointLimits, OnFailure, Retention};
 use towline_shared::id::{EndpointName, SecretName};
 use towline_shared::time::Timestamp;
 
@@ -53,6 +53,8 @@ struct Settings {
     max_body: u64,
     #[serde(default)]
     retention: Retention,
+    #[serde(default)]
+    limits: EndpointLimits,
 }
 
 /// Whether any secret was ever encrypted and is still kept.
@@ -96,6 +98,7 @@ fn read(connection: &Connection, sealer: &Sealer, row: &Row<'_>) -> Result<Endpo
         on_failure: settings.on_failure,
         max_body: settings.max_body,
         retention: settings.retention,
+        limits: settings.limits,
         created_at: Timestamp::from_millis(row.get::<_, i64>(4)?.cast_unsigned()),
         secrets: secrets(connection, sealer, id)?,
     })
@@ -146,6 +149,7 @@ pub(super) fn create(writing: &mut Writing<'_>, new: &NewEndpoint) -> Result<End
         on_failure: new.on_failure,
         max_body: new.max_body,
         retention: new.retention,
+        limits: new.limits,
     };
     connection.prepare_cached(CREATE)?.execute(named_params! {
         ":name": new.name.as_str(),
@@ -202,6 +206,7 @@ pub(super) fn change(
         on_failure: change.on_failure.unwrap_or(was.on_failure),
         max_body: change.max_body.unwrap_or(was.max_body),
         retention: change.retention.unwrap_or(was.retention),
+        limits: change.limits.unwrap_or(was.limits),
     };
     writing
         .connection

@@ -53,6 +53,7 @@ async fn endpoint(store: &Store, text: &str) -> Endpoint {
         on_failure: OnFailure::Reject,
         max_body: 1 << 20,
         retention: Retention::default(),
+        limits: towline_shared::api::EndpointLimits::default(),
         created_at: time(1),
         secrets: vec![secret("live", "one")],
     };

@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
-use towline_shared::api::{Ack, OnFailure, Retention};
+use towline_shared::api::{Ack, EndpointLimits, OnFailure, Retention};
 use towline_shared::event::{EventInfo, EventKind, HeadSource};
 use towline_shared::head::Head;
 use towline_shared::id::{
@@ -52,6 +52,8 @@ pub struct Endpoint {
     pub max_body: u64,
     /// What it keeps, as far as the relay lets it.
     pub retention: Retention,
+    /// What it takes in, as far as the relay lets it.
+    pub limits: EndpointLimits,
     /// When it was made.
     pub created_at: Timestamp,
     /// Its signing secrets.
@@ -92,6 +94,8 @@ pub struct NewEndpoint {
     pub max_body: u64,
     /// As in [`Endpoint`].
     pub retention: Retention,
+    /// As in [`Endpoint`].
+    pub limits: EndpointLimits,
     /// Now.
     pub created_at: Timestamp,
     /// Its first secrets.
@@ -117,6 +121,8 @@ pub struct EndpointChange {
     pub max_body: Option<u64>,
     /// As in [`Endpoint`].
     pub retention: Option<Retention>,
+    /// As in [`Endpoint`].
+    pub limits: Option<EndpointLimits>,
 }
 
 /// A captured request that is not kept yet; the store gives it its place.

@@ -7,6 +7,7 @@
 )]
 
 mod interface;
+mod limits;
 mod relay;
 mod retention;
 mod session;

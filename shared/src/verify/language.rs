@@ -25,6 +25,7 @@ pub(super) fn provider(slug: &str, source: &str) -> Result<Provider, SchemeError
             name: table.text("name")?.unwrap_or_else(|| slug.to_owned()),
             delivery_id: table.templates("delivery_id")?,
             event_type: table.templates("event_type")?,
+            sends_once: table.flag("sends_once")?,
             schemes: schemes(&table)?,
             handshakes: handshakes(&table)?,
         };

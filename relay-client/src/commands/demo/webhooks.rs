@@ -77,6 +77,7 @@ pub(super) fn endpoints() -> anyhow::Result<Vec<CreateEndpoint>> {
             on_failure: OnFailure::default(),
             max_body: None,
             retention: Retention::default(),
+            limits: towline_shared::api::EndpointLimits::default(),
             secrets: provider.map(|_| secret).into_iter().collect(),
         });
     }

@@ -8,6 +8,7 @@ use towline_shared::id::EndpointName;
 
 use super::super::Failure;
 use super::super::provider_options::{SchemeOptions, check_provider};
+use super::intake::IntakeOptions;
 use super::keep::KeepOptions;
 use crate::cli::parse_header;
 
@@ -45,6 +46,11 @@ pub struct Change {
     keep_everything: bool,
     #[command(flatten)]
     keep: KeepOptions,
+    /// Take in everything, as far as the relay lets it
+    #[arg(long, conflicts_with_all = ["max_events_per_second", "max_bytes_per_second", "max_rejected_per_minute"])]
+    no_limits: bool,
+    #[command(flatten)]
+    intake: IntakeOptions,
     #[command(flatten)]
     scheme: SchemeOptions,
 }
@@ -78,6 +84,7 @@ impl Change {
             max_body: self.max_body,
             retention: (self.keep.is_given() || self.keep_everything)
                 .then(|| self.keep.retention()),
+            limits: (self.intake.is_given() || self.no_limits).then(|| self.intake.limits()),
             ..ChangeEndpoint::default()
         };
         if self.no_provider {

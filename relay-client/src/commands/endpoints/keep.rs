@@ -73,6 +73,10 @@ pub(super) fn usage(usage: &Usage, context: &Context) -> String {
     if usage.pinned > 0 {
         text = format!("{text}, {} pinned", usage.pinned);
     }
+    if usage.rejected_not_kept > 0 {
+        let number = usage.rejected_not_kept;
+        text = format!("{text}; {number} rejected were answered and not kept");
+    }
     text
 }
 

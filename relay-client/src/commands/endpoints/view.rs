@@ -3,7 +3,7 @@
 use towline_shared::api::{ConsumerList, EndpointView, OnFailure, Usage};
 
 use super::super::{Context, Exit};
-use super::keep;
+use super::{intake, keep};
 use crate::screen::table::{Cell, Table, Tone};
 use crate::screen::{escape, paint, quantity};
 
@@ -96,6 +96,9 @@ fn facts(endpoint: &EndpointView, context: &Context) -> Vec<(&'static str, Strin
         ("keeps", keep::bounds(&endpoint.retention)),
         ("made", made),
     ];
+    if let Some(limits) = intake::limits(&endpoint.limits) {
+        facts.push(("takes in", limits));
+    }
     for (key, value) in &endpoint.parameters {
         let parameter = format!("{} = {}", escape::line(key), escape::line(value));
         facts.push(("parameter", parameter));

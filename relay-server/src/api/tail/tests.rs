@@ -41,6 +41,7 @@ impl Desk {
             on_failure: towline_shared::api::OnFailure::Reject,
             max_body: 1000,
             retention: towline_shared::api::Retention::default(),
+            limits: towline_shared::api::EndpointLimits::default(),
             created_at: now(),
             secrets: Vec::new(),
         };
