@@ -20,6 +20,7 @@ mod certificate;
 mod jwt;
 mod http_signature;
 mod signed_names;
+mod issued;
 mod timestamp;
 mod special;
 mod scheme;
@@ -48,6 +49,7 @@ use crate::verdict::Verdict;
 pub use certificate::{CertificateRule, ChainError};
 use delivery::Delivery;
 use handshake::Handshake;
+pub use issued::{IssuedToken, IssuedTokens};
 pub use json::with_json_value;
 pub(crate) use json::{Pointer, document, elements};
 use scheme::Scheme;
@@ -279,13 +281,23 @@ impl Provider {
         let mut allowed = self
             .schemes
             .iter()
-            .filter(|scheme| variant.is_none() || scheme.id.as_deref() == variant);
+            .filter(|scheme| scheme.is_allowed(variant));
         allowed.all(Scheme::needs_secret)
     }
 
     /// Whether any of its requests may be signed with a key that the provider publishes.
     pub fn publishes_keys(&self) -> bool {
         self.schemes.iter().any(Scheme::has_published_key)
+    }
+
+    /// Whether requests carry a token that the relay gives out, by the scheme that `variant` names. Such a
+    /// scheme counts only where it is asked for by name.
+    pub fn takes_issued_tokens(&self, variant: Option<&str>) -> bool {
+        let mut allowed = self
+            .schemes
+            .iter()
+            .filter(|scheme| scheme.is_allowed(variant));
+        allowed.any(Scheme::takes_issued_tokens)
     }
 
     /// The key of the provider that the request asks for and the settings do not hold yet. The request is
@@ -310,6 +322,17 @@ impl Provider {
     /// Checks a request as [`Provider::check`] does, and says what to remember of it so that a repeat is known.
     pub fn judge(&self, request: &Request<'_>, settings: &Settings<'_>) -> Judgement {
         self.judgement(&Delivery::new(request, settings))
+    }
+
+    /// As [`Self::check`], with the tokens that the relay gave to the endpoint's senders.
+    pub fn check_with_tokens(
+        &self,
+        request: &Request<'_>,
+        settings: &Settings<'_>,
+        tokens: &dyn IssuedTokens,
+    ) -> Verdict {
+        self.judgement(&Delivery::with_tokens(request, settings, tokens))
+            .verdict
     }
 
     /// The answer to the request when it is one of the provider's challenges. A streamed body is none:

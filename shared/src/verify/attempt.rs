@@ -9,6 +9,7 @@ use super::delivery::Delivery;
 use super::digest::is_equal;
 use super::evaluate::{Evaluation, Value};
 use super::fingerprint::Proof;
+use super::issued;
 use super::json;
 use super::jwt::{IndexedSecret, key_id};
 use super::scheme::{KeySource, Method, Scheme, described_place};
@@ -64,7 +65,7 @@ impl Scheme {
                 let id = key_id(values.first()?)?;
                 Some(rule.published.as_ref()?.wanted(id, &evaluation))
             }
-            Method::Equals(_) | Method::HttpSignature(_) => None,
+            Method::Equals(_) | Method::HttpSignature(_) | Method::Issued => None,
         }
     }
 
@@ -130,6 +131,10 @@ impl Scheme {
             Method::HttpSignature(rule) => {
                 rule.check(self.only_value(&values)?, &evaluation, secrets)?
             }
+            Method::Issued => Proof {
+                signer: issued::check(self.only_value(&values)?, &evaluation)?,
+                signed: None,
+            },
         };
         Ok(proof)
     }

@@ -24,11 +24,11 @@ impl Provider {
         let settings = delivery.settings;
         let mut schemes = self.schemes_of(settings).peekable();
         if schemes.peek().is_none() {
-            let detail = format!(
-                "`{}` has no scheme named `{}`",
-                self.slug,
-                settings.variant.unwrap_or_default().escape_debug()
-            );
+            let slug = &self.slug;
+            let detail = match settings.variant {
+                Some(name) => format!("`{slug}` has no scheme named `{}`", name.escape_debug()),
+                None => format!("`{slug}` has no scheme that counts without being named"),
+            };
             return self
                 .failed(Failing::new(Cause::ConfigError, detail), Vec::new())
                 .into();
@@ -77,7 +77,7 @@ impl Provider {
         let variant = settings.variant;
         self.schemes
             .iter()
-            .filter(move |scheme| variant.is_none() || scheme.id.as_deref() == variant)
+            .filter(move |scheme| scheme.is_allowed(variant))
     }
 
     /// The first scheme whose signature is present decides (LANGUAGE.md, rule 5). One that is there but
@@ -91,7 +91,7 @@ impl Provider {
         let allowed = self
             .schemes
             .iter()
-            .filter(|scheme| variant.is_none() || scheme.id.as_deref() == variant);
+            .filter(|scheme| scheme.is_allowed(variant));
         for scheme in allowed {
             let reads_elsewhere = |(other, _): &(&Scheme, Failing)| !scheme.has_places_of(other);
             if unreadable.as_ref().is_some_and(reads_elsewhere) || !scheme.applies(delivery) {
@@ -113,7 +113,7 @@ impl Provider {
         let variant = delivery.settings.variant;
         let mut places: Vec<String> = Vec::new();
         for scheme in &self.schemes {
-            let is_allowed = variant.is_none() || scheme.id.as_deref() == variant;
+            let is_allowed = scheme.is_allowed(variant);
             let place = scheme.described_places();
             if is_allowed && !places.contains(&place) {
                 places.push(place);

@@ -4,6 +4,7 @@ use std::cell::OnceCell;
 
 use serde_json::value::RawValue;
 
+use super::issued::IssuedTokens;
 use super::json;
 use super::template::Source;
 use super::trouble::{Failing, Trouble};
@@ -19,6 +20,8 @@ pub(super) const MAX_PARSED_BYTES: u64 = 50 * 1024 * 1024;
 pub(super) struct Delivery<'r> {
     pub(super) request: &'r Request<'r>,
     pub(super) settings: &'r Settings<'r>,
+    /// The tokens that the relay gave out, where it checks the request.
+    pub(super) tokens: Option<&'r dyn IssuedTokens>,
     streamed_whole: OnceCell<Result<Vec<u8>, Failing>>,
     is_json: OnceCell<bool>,
     form: OnceCell<Result<Vec<(String, String)>, Failing>>,
@@ -29,10 +32,22 @@ impl<'r> Delivery<'r> {
         Self {
             request,
             settings,
+            tokens: None,
             streamed_whole: OnceCell::new(),
             is_json: OnceCell::new(),
             form: OnceCell::new(),
         }
+    }
+
+    /// A request at a relay that gives tokens out.
+    pub(super) const fn with_tokens(
+        request: &'r Request<'r>,
+        settings: &'r Settings<'r>,
+        tokens: &'r dyn IssuedTokens,
+    ) -> Self {
+        let mut delivery = Self::new(request, settings);
+        delivery.tokens = Some(tokens);
+        delivery
     }
 
     /// The public URL in parts.

@@ -46,6 +46,8 @@ pub(super) enum Method {
     Jwt(Box<JwtRule>),
     /// A signature over chosen parts of the HTTP message.
     HttpSignature(Box<HttpSignatureRule>),
+    /// The value is a token that the relay itself gave out.
+    Issued,
 }
 
 /// A signature over a message.
@@ -139,6 +141,8 @@ impl Scheme {
             Method::Equals(expected) => mentions_secret(expected),
             Method::Jwt(rule) => rule.published.is_none(),
             Method::HttpSignature(_) => true,
+            // Without a secret no token was given out, so that nothing matches.
+            Method::Issued => false,
         }
     }
 
@@ -147,8 +151,22 @@ impl Scheme {
         match &self.method {
             Method::Signed(signed) => matches!(signed.key, KeySource::Fetched(_)),
             Method::Jwt(rule) => rule.published.is_some(),
-            Method::Equals(_) | Method::HttpSignature(_) => false,
+            Method::Equals(_) | Method::HttpSignature(_) | Method::Issued => false,
         }
+    }
+
+    /// Whether an endpoint that names `variant`, or none, takes this scheme. A token of the relay's own is taken
+    /// only by name: endpoints that never asked for it have no token endpoint either.
+    pub(super) fn is_allowed(&self, variant: Option<&str>) -> bool {
+        match variant {
+            None => !self.takes_issued_tokens(),
+            Some(_) => self.id.as_deref() == variant,
+        }
+    }
+
+    /// Whether the scheme takes tokens that the relay gives out.
+    pub(super) const fn takes_issued_tokens(&self) -> bool {
+        matches!(self.method, Method::Issued)
     }
 
     /// Whether a secret is one of this scheme's own.

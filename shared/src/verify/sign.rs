@@ -50,6 +50,9 @@ pub(super) fn headers(
 /// The rank of schemes for which only the provider has the key.
 const ASYMMETRIC_RANK: u8 = 4;
 
+/// The rank of schemes whose credential is not made of a secret at all.
+const ISSUED_RANK: u8 = 5;
+
 /// A signature over the body comes first, one by SHA-1 after the others, a bare credential last.
 fn rank(scheme: &Scheme) -> u8 {
     match &scheme.method {
@@ -61,6 +64,7 @@ fn rank(scheme: &Scheme) -> u8 {
         Method::HttpSignature(_) => ASYMMETRIC_RANK,
         Method::Jwt(_) => 2,
         Method::Equals(_) => 3,
+        Method::Issued => ISSUED_RANK,
     }
 }
 
@@ -128,8 +132,10 @@ impl Signing<'_> {
 
     /// Where the signature goes; only a header can be set without changing body or URL.
     fn place(&self) -> Result<&Expression, SignError> {
-        if rank(self.scheme) == ASYMMETRIC_RANK {
-            return Err(self.asymmetric());
+        match rank(self.scheme) {
+            ASYMMETRIC_RANK => return Err(self.asymmetric()),
+            ISSUED_RANK => return Err(self.issued()),
+            _ => {}
         }
         self.scheme
             .places
@@ -154,6 +160,13 @@ impl Signing<'_> {
         SignError::Asymmetric {
             provider: self.provider.slug.clone(),
         }
+    }
+
+    fn issued(&self) -> SignError {
+        SignError::Unusable(format!(
+            "`{}` sends a token that the relay's `POST /oauth/token` gives out",
+            self.provider.slug
+        ))
     }
 
     fn header_name(&self, place: &Expression) -> Result<String, SignError> {
@@ -331,6 +344,7 @@ impl Signing<'_> {
                 token.map_err(unusable)?.ok_or_else(|| self.asymmetric())
             }
             Method::HttpSignature(_) => Err(self.asymmetric()),
+            Method::Issued => Err(self.issued()),
             Method::Signed(signed) => {
                 let signature = signed.sign(&evaluation)?;
                 written(&signed.rule, parts, &signature, &evaluation)

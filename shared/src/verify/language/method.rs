@@ -20,6 +20,7 @@ pub(super) fn method(table: &Table<'_>) -> Result<Method, SchemeError> {
     let name = table.required_text("alg")?;
     match name.as_str() {
         "equals" => Ok(Method::Equals(table.required_template("expect")?)),
+        "oauth" => issued(table),
         "jwt" => Ok(Method::Jwt(Box::new(jwt(table)?))),
         "httpsig-cavage" => http_signature(table, Style::Cavage),
         "httpsig-rfc9421" => http_signature(table, rfc9421(table)?),
@@ -32,6 +33,14 @@ pub(super) fn method(table: &Table<'_>) -> Result<Method, SchemeError> {
             })?;
             Ok(Method::Signed(Box::new(signed(table, algorithm)?)))
         }
+    }
+}
+
+/// It is taken only by name, and so must have one.
+fn issued(table: &Table<'_>) -> Result<Method, SchemeError> {
+    match table.text("id")? {
+        Some(_) => Ok(Method::Issued),
+        None => Err(table.missing("id")),
     }
 }
 

@@ -60,7 +60,7 @@ fn reads_body(scheme: &Scheme) -> bool {
             let mut values = rule.claims.iter().flat_map(|claim| &claim.values);
             values.any(|value| mentions(value, is_body))
         }
-        Method::Equals(_) => false,
+        Method::Equals(_) | Method::Issued => false,
         Method::HttpSignature(_) => true,
     }
 }
