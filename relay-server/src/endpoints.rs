@@ -17,6 +17,7 @@ use towline_shared::secret::Secret;
 pub(crate) use check::Check;
 pub(crate) use meters::{Meters, OverLimit};
 
+use crate::access_tokens::{AccessTokens, Clients};
 use crate::store::{
     Endpoint, EndpointChange, EndpointId, NamedSecret, NewEndpoint, Store, StoreError,
 };
@@ -31,6 +32,8 @@ pub(crate) struct LiveEndpoint {
     pub(crate) meters: Arc<Meters>,
     /// Its secrets as the check takes them.
     pub(crate) secrets: Vec<(SecretName, Secret)>,
+    /// Its OAuth clients, where its scheme takes tokens that the relay gives out.
+    pub(crate) clients: Option<Clients>,
 }
 
 /// All endpoints of the relay. Reading takes no await and no lock that a writer holds for long.
@@ -42,6 +45,7 @@ pub(crate) struct Endpoints {
     /// Held while a change goes to the store and then into the maps, so that two changes of one endpoint
     /// arrive in the same order in both. Readers never wait for it.
     changing: Mutex<()>,
+    access_tokens: Arc<AccessTokens>,
 }
 
 #[derive(Default)]
@@ -71,9 +75,10 @@ impl Endpoints {
     /// Loads all endpoints.
     pub(crate) async fn load(store: Store, most: EndpointLimits) -> Result<Self, StoreError> {
         let mut maps = Maps::default();
+        let access_tokens = Arc::default();
         for endpoint in store.endpoints().await? {
             let limits = endpoint.limits.within(most);
-            let live = LiveEndpoint::of(endpoint, limits, None);
+            let live = LiveEndpoint::of(endpoint, limits, None).with_clients(&access_tokens);
             if let Check::Broken(why) = &live.check {
                 let name = &live.endpoint.name;
                 tracing::warn!(endpoint = %name, why, "endpoint cannot check its requests");
@@ -85,7 +90,13 @@ impl Endpoints {
             most,
             maps: RwLock::new(maps),
             changing: Mutex::default(),
+            access_tokens,
         })
+    }
+
+    /// The tokens of all OAuth senders.
+    pub(crate) fn access_tokens(&self) -> &AccessTokens {
+        &self.access_tokens
     }
 
     /// The endpoint with this key, as it stands in a path. An unknown key and a deleted one are the same
@@ -196,7 +207,8 @@ impl Endpoints {
     fn put(&self, endpoint: Endpoint) -> Arc<LiveEndpoint> {
         let limits = endpoint.limits.within(self.most);
         let before = self.by_id(endpoint.id);
-        let live = Arc::new(LiveEndpoint::of(endpoint, limits, before.as_deref()));
+        let live = LiveEndpoint::of(endpoint, limits, before.as_deref());
+        let live = Arc::new(live.with_clients(&self.access_tokens));
         if live.secrets.is_empty() && live.needs_secret() {
             let name = &live.endpoint.name;
             tracing::warn!(endpoint = %name, "endpoint has a provider and no secret: its requests go unchecked");
@@ -216,6 +228,15 @@ impl LiveEndpoint {
         Self::checked_by(check, endpoint, meters)
     }
 
+    /// With a client for each of its secrets, where its scheme takes tokens that the relay gives out.
+    fn with_clients(mut self, tokens: &Arc<AccessTokens>) -> Self {
+        if self.takes_issued_tokens() {
+            let clients = Clients::new(self.endpoint.id, &self.secrets, Arc::clone(tokens));
+            self.clients = Some(clients);
+        }
+        self
+    }
+
     /// An endpoint with this check.
     pub(crate) fn checked_by(check: Check, endpoint: Endpoint, meters: Arc<Meters>) -> Self {
         let secrets = endpoint.secrets.iter();
@@ -223,6 +244,7 @@ impl LiveEndpoint {
         Self {
             secrets: secrets.collect(),
             meters,
+            clients: None,
             check,
             endpoint,
         }
@@ -249,6 +271,11 @@ impl LiveEndpoint {
     fn needs_secret(&self) -> bool {
         let variant = self.endpoint.variant.as_deref();
         matches!(&self.check, Check::By(provider) if provider.needs_secret(variant))
+    }
+
+    fn takes_issued_tokens(&self) -> bool {
+        let variant = self.endpoint.variant.as_deref();
+        matches!(&self.check, Check::By(provider) if provider.takes_issued_tokens(variant))
     }
 
     /// Its public URL below the relay's own.

@@ -151,7 +151,11 @@ async fn keep(relay: &Relay, arrival: Arrival) -> Result<Response<Full<Bytes>>, 
     Ok(match (handshake, &event.info.verdict) {
         (Some(reply), _) => answer::handshake(&reply),
         (None, Verdict::Failed(failure)) if !event.info.is_deliverable => {
-            answer::rejected(failure.cause.class())
+            let class = failure.cause.class();
+            match &endpoint.clients {
+                Some(_) => answer::challenged(class),
+                None => answer::rejected(class),
+            }
         }
         (None, _) => answer::ack(&endpoint.endpoint.ack, event.info.id),
     })

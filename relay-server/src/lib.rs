@@ -6,6 +6,7 @@ pub mod serve;
 pub mod relay;
 mod listener;
 mod ingest;
+mod access_tokens;
 mod endpoints;
 mod verify;
 pub mod store;
@@ -13,6 +14,7 @@ mod fanout;
 mod session;
 mod retention;
 mod auth;
+mod oauth;
 mod api;
 mod problem;
 

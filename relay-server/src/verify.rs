@@ -95,7 +95,10 @@ fn apply(
         fetched: &BTreeMap::new(),
     };
     Checked {
-        verdict: provider.check(&request, &settings),
+        verdict: match &live.clients {
+            Some(clients) => provider.check_with_tokens(&request, &settings, &clients.at(now)),
+            None => provider.check(&request, &settings),
+        },
         handshake: provider.handshake(&request, &settings),
         facts: provider.facts(&request),
     }

@@ -26,6 +26,7 @@
 //! | `GET /v1/tokens` | admin | – | [`TokenList`] |
 //! | `POST /v1/tokens` | admin | [`CreateToken`] | 201 [`CreatedToken`] |
 //! | `DELETE /v1/tokens/{id}` | admin | – | 204 |
+//! | `POST /oauth/token` | – | client credentials (RFC 6749 §4.4) | an access token for the sender of one endpoint; errors as in RFC 6749 §5.2 |
 //!
 //! A token may do what its scopes name and nothing else, but that `admin` includes all of them.
 //!
@@ -112,6 +113,27 @@ pub struct EndpointView {
     /// Its secrets by name. While there is none, requests of a provider that is checked with secrets go
     /// unchecked: so it is between `POST` and the first `PUT` of a secret. The last one cannot be removed (422).
     pub secrets: Vec<SecretView>,
+    /// How its sender gets access tokens, where its scheme takes those that the relay gives out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub oauth: Option<OauthView>,
+}
+
+/// What an OAuth sender is set up with (RFC 6749 §4.4), beside a client secret.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OauthView {
+    /// Where it asks for tokens: `POST`, client credentials.
+    pub token_url: String,
+    /// One client for each secret of the endpoint.
+    pub clients: Vec<OauthClient>,
+}
+
+/// An OAuth client; its client secret is the endpoint's secret.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OauthClient {
+    /// The name of the secret.
+    pub secret: SecretName,
+    /// Its id.
+    pub client_id: String,
 }
 
 /// One secret, without its content.

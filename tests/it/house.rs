@@ -20,13 +20,21 @@ const MAX_LINES: usize = 1_100;
 const FLOORS: [&[&str]; 4] = [
     &["limits", "config", "error"],
     &["store", "bus", "metrics"],
-    &["auth", "endpoints", "fanout", "verify", "outcome"],
+    &[
+        "auth",
+        "access_tokens",
+        "endpoints",
+        "fanout",
+        "verify",
+        "outcome",
+    ],
     &[
         "relay",
         "problem",
         "listener",
         "ingest",
         "session",
+        "oauth",
         "retention",
         "api",
         "ui",

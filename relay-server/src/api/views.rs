@@ -1,9 +1,13 @@
 //! What the store and the live endpoints hold, as the interface shows it; never a secret's content.
 
 use data_encoding::BASE64;
-use towline_shared::api::{AttemptView, EndpointView, EventSummary, SecretView, TokenView};
+use towline_shared::api::{
+    AttemptView, EndpointView, EventSummary, OauthClient, OauthView, SecretView, TokenView,
+};
 
+use crate::access_tokens::Clients;
 use crate::endpoints::LiveEndpoint;
+use crate::oauth::TOKEN_PATH;
 use crate::relay::Relay;
 use crate::store::{self, StoredAttempt, TokenInfo};
 
@@ -27,7 +31,21 @@ pub(super) fn endpoint(relay: &Relay, live: &LiveEndpoint) -> EndpointView {
         limits: live.meters.limits(),
         created_at: endpoint.created_at,
         secrets: secrets.collect(),
+        oauth: oauth(relay, live),
     }
+}
+
+fn oauth(relay: &Relay, live: &LiveEndpoint) -> Option<OauthView> {
+    live.clients.as_ref()?;
+    let secrets = live.endpoint.secrets.iter();
+    let clients = secrets.map(|secret| OauthClient {
+        client_id: Clients::id(&live.endpoint.key, &secret.name),
+        secret: secret.name.clone(),
+    });
+    Some(OauthView {
+        token_url: format!("{}{TOKEN_PATH}", relay.public_url),
+        clients: clients.collect(),
+    })
 }
 
 pub(super) fn event(summary: store::EventSummary) -> EventSummary {

@@ -1,7 +1,7 @@
 //! What the sender gets: the endpoint's answer, a challenge's answer, or a problem.
 
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, RETRY_AFTER};
+use http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderName, HeaderValue, Response, StatusCode};
 use http_body_util::Full;
 use towline_shared::api::Ack;
@@ -74,6 +74,15 @@ pub(super) fn rejected(class: CauseClass) -> Response<Full<Bytes>> {
         "the check of the signature failed",
         Some(detail.to_owned()),
     )
+}
+
+/// The same with the challenge for which an OAuth sender asks for a new token (RFC 6750 §3).
+pub(super) fn challenged(class: CauseClass) -> Response<Full<Bytes>> {
+    let challenge = match class {
+        CauseClass::Missing => "Bearer realm=\"towline\"",
+        _ => "Bearer realm=\"towline\", error=\"invalid_token\"",
+    };
+    with_field(rejected(class), WWW_AUTHENTICATE, challenge)
 }
 
 /// The problem that says why nothing was kept.

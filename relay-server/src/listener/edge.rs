@@ -21,9 +21,10 @@ use super::paced_body::PacedBody;
 use super::recorder::Recorded;
 use super::traffic::{self, Traffic};
 use crate::ingest::{self, Arrival, Reply};
+use crate::oauth::TOKEN_PATH;
 use crate::problem::problem;
 use crate::relay::Relay;
-use crate::{api, session};
+use crate::{api, oauth, session};
 
 /// The path of sessions.
 const CONNECT_PATH: &str = "/v1/connect";
@@ -89,6 +90,10 @@ impl Connection {
                 let is_last = response.status() != StatusCode::SWITCHING_PROTOCOLS;
                 (response.map(Content::Whole), is_last)
             }
+            Ok((request, head)) if request.uri().path() == TOKEN_PATH => {
+                let Reply { response, is_last } = Box::pin(self.give_token(request)).await;
+                (response.map(Content::Whole), is_last || head.is_unknown())
+            }
             Ok((request, head)) => {
                 let response = Box::pin(self.call_api(request)).await;
                 (response.map(Content::Streamed), head.is_unknown())
@@ -149,6 +154,12 @@ impl Connection {
     async fn connect(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
         self.traffic.upgrade();
         session::connect(Arc::clone(&self.edge.relay), request).await
+    }
+
+    async fn give_token(&self, request: Request<Incoming>) -> Reply {
+        let (parts, body) = request.into_parts();
+        let body = PacedBody::new(body, &self.edge.relay.config.limits);
+        oauth::answer(&self.edge.relay, &parts, body, self.remote).await
     }
 
     async fn call_api(&self, request: Request<Incoming>) -> Response<axum::body::Body> {

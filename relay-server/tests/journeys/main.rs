@@ -8,6 +8,7 @@
 
 mod interface;
 mod limits;
+mod oauth;
 mod relay;
 mod retention;
 mod session;
