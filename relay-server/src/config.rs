@@ -1,6 +1,7 @@
 //! The relay's settings: a flag wins over `TOWLINE_*`, that over `relay.toml`, that over the default.
 
 mod file;
+mod outbound;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -11,6 +12,7 @@ use url::Url;
 
 use crate::limits::{Limits, SessionLimits};
 use file::ConfigFile;
+pub use outbound::Outbound;
 
 /// What a relay runs with; each field has a key in `deploy/relay.toml`.
 #[derive(Clone, Debug)]
@@ -31,6 +33,8 @@ pub struct Config {
     pub endpoint_limits: EndpointLimits,
     /// The times and sizes of sessions; not in `relay.toml`, but for tests and programs that embed a relay.
     pub sessions: SessionLimits,
+    /// Where the relay's own requests may go; not in `relay.toml`, but for tests and programs that embed a relay.
+    pub outbound: Outbound,
 }
 
 /// Where the certificate is.
@@ -117,6 +121,7 @@ impl Config {
             retention: default_retention(),
             endpoint_limits: EndpointLimits::default(),
             sessions: SessionLimits::default(),
+            outbound: Outbound::default(),
         }
     }
 
@@ -147,6 +152,7 @@ impl Config {
             retention: file.retention.over_defaults(),
             endpoint_limits: file.endpoint_limits.limits(),
             sessions: SessionLimits::default(),
+            outbound: Outbound::default(),
         })
     }
 }

@@ -66,6 +66,8 @@ enum IngestError {
     Body(#[from] PacedBodyError),
     #[error("the operating system gave no random numbers")]
     Random,
+    #[error("the provider's key could not be fetched")]
+    KeyLate,
     #[error("could not keep the event")]
     Store(#[from] StoreError),
 }
@@ -118,7 +120,11 @@ async fn keep(relay: &Relay, arrival: Arrival) -> Result<Response<Full<Bytes>>, 
         verdict,
         handshake,
         facts,
-    } = verify::check(&endpoint, &head, url, &body, now).await;
+        is_key_late,
+    } = verify::check(&endpoint, &relay.keys, &head, url, &body, now).await;
+    if is_key_late && endpoint.endpoint.on_failure == OnFailure::Reject {
+        return Err(IngestError::KeyLate);
+    }
     if let Some(refused) = handshake.as_ref().filter(|reply| !reply.is_accepted) {
         return Ok(answer::handshake(refused));
     }

@@ -8,6 +8,7 @@ mod listener;
 mod ingest;
 mod access_tokens;
 mod endpoints;
+mod keys;
 mod verify;
 pub mod store;
 mod fanout;
@@ -18,6 +19,6 @@ mod oauth;
 mod api;
 mod problem;
 
-pub use config::Config;
+pub use config::{Config, Outbound};
 pub use limits::SessionLimits;
 pub use serve::{Drained, RunningRelay, StartError, start};

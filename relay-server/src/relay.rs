@@ -10,6 +10,7 @@ use crate::auth::Auth;
 use crate::config::Config;
 use crate::endpoints::Endpoints;
 use crate::fanout::Fanout;
+use crate::keys::Keys;
 use crate::session::Sessions;
 use crate::store::Store;
 
@@ -23,6 +24,8 @@ pub struct Relay {
     pub store: Store,
     /// Wakes sessions when events are committed.
     pub(crate) fanout: Arc<Fanout>,
+    /// The keys that providers publish.
+    pub(crate) keys: Keys,
     /// The endpoints, in memory.
     pub(crate) endpoints: Endpoints,
     /// Who may do what.

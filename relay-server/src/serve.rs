@@ -19,6 +19,7 @@ use crate::auth::Auth;
 use crate::config::{self, Config, ConfigError};
 use crate::endpoints::Endpoints;
 use crate::fanout::Fanout;
+use crate::keys::Keys;
 use crate::listener::{self, InHand, TlsError, server_config};
 use crate::relay::Relay;
 use crate::retention;
@@ -111,6 +112,7 @@ pub async fn start(config: Config) -> Result<RunningRelay, StartError> {
     let relay = Arc::new(Relay {
         public_url,
         endpoints: Endpoints::load(store.clone(), config.endpoint_limits).await?,
+        keys: Keys::new(&config.outbound),
         auth,
         sessions: Sessions::new(config.sessions.clone()),
         retention: Notify::new(),

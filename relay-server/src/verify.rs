@@ -1,29 +1,21 @@
 //! Checks a captured request with its endpoint's scheme and secrets. Fails closed: what goes wrong is a failed verdict.
 
+mod published;
+mod question;
+
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::{self, Read};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use tokio::sync::Semaphore;
 use towline_shared::head::Head;
 use towline_shared::time::Timestamp;
 use towline_shared::verdict::{Cause, Failure, Verdict};
-use towline_shared::verify::{self, Facts, HandshakeReply, Provider, Settings, StreamedBody};
-use tracing::error;
+use towline_shared::verify::{self, Facts, HandshakeReply};
 
 use crate::endpoints::{Check, LiveEndpoint};
-use crate::store::{Body, BodyFile};
-
-/// How much of a body file is held at a time.
-const READ_BYTES: usize = 64 * 1024;
-
-/// Checks of body files that run at the same time; further ones wait. A scheme that must understand the body
-/// holds all of it, so that this bounds memory as well as threads.
-const MOST_FILE_CHECKS: usize = 4;
-
-static TURNS: Semaphore = Semaphore::const_new(MOST_FILE_CHECKS);
+use crate::keys::{KeyTrouble, Keys};
+use crate::store::Body;
+use published::{Gathered, gather};
+use question::Question;
 
 /// What the check of one request found.
 #[derive(Debug)]
@@ -34,85 +26,88 @@ pub(crate) struct Checked {
     pub(crate) handshake: Option<HandshakeReply>,
     /// What the provider says of its delivery.
     pub(crate) facts: Facts,
+    /// Whether the check failed for want of a key that may be had later.
+    pub(crate) is_key_late: bool,
 }
 
-/// Checks a request; `url` gives the public URL as the provider knows it. A body in a file is read apart
-/// from the threads that serve connections.
+/// Checks a request; `url` gives the public URL as the provider knows it. Where the provider publishes its keys, those
+/// that the request asks for are gathered first.
 pub(crate) async fn check(
     live: &Arc<LiveEndpoint>,
+    keys: &Keys,
     head: &Head,
     url: impl FnOnce() -> String,
     body: &Body,
     now: Timestamp,
 ) -> Checked {
     let provider = match &live.check {
-        Check::By(provider) => provider,
+        Check::By(provider) => Arc::clone(provider),
         Check::Unchecked => return without_scheme(Verdict::Unchecked),
         Check::Broken(why) => return failed(slug_of(live), why),
     };
-    match body {
-        Body::Inline(bytes) => {
-            let body = verify::Body::Bytes(bytes);
-            guarded(provider, || apply(live, provider, head, &url(), body, now))
-        }
-        Body::File(file) => {
-            let (live, provider) = (Arc::clone(live), Arc::clone(provider));
-            let (head, file) = (head.clone(), FileBody(file.clone()));
-            let (slug, url) = (provider.slug().to_owned(), url());
-            let Ok(turn) = TURNS.acquire().await else {
-                return failed(&slug, BROKEN);
-            };
-            let checking = tokio::task::spawn_blocking(move || {
-                let _turn = turn;
-                let body = verify::Body::Streamed(&file);
-                guarded(&provider, || {
-                    apply(&live, &provider, &head, &url, body, now)
-                })
-            });
-            // Only a relay that is being torn down ends the task before it is done.
-            checking.await.unwrap_or_else(|_| failed(&slug, BROKEN))
-        }
+    let publishes_keys = provider.publishes_keys();
+    let question = Arc::new(Question {
+        live: Arc::clone(live),
+        provider,
+        head: head.clone(),
+        url: url(),
+        now,
+    });
+    let Gathered {
+        keys: fetched,
+        trouble,
+    } = if publishes_keys {
+        gather(keys, &question, body).await
+    } else {
+        Gathered::default()
+    };
+    let checking = question.ask(body, move |question, body| apply(question, body, &fetched));
+    let checked = checking
+        .await
+        .unwrap_or_else(|| failed(slug_of(live), BROKEN));
+    match trouble {
+        Some(trouble) => without_key(checked, &trouble),
+        None => checked,
     }
+}
+
+/// Tells why the key was not there, when that is why the check failed.
+fn without_key(mut checked: Checked, trouble: &KeyTrouble) -> Checked {
+    if let Verdict::Failed(failure) = &mut checked.verdict
+        && failure.cause == Cause::KeyUnavailable
+    {
+        failure.detail = format!("{}: {trouble}", failure.detail);
+        checked.is_key_late = matches!(trouble, KeyTrouble::Late(_));
+    }
+    checked
 }
 
 /// What the owner reads when the check itself went wrong.
 const BROKEN: &str = "the check itself failed; the relay's log says more";
 
 fn apply(
-    live: &LiveEndpoint,
-    provider: &Provider,
-    head: &Head,
-    url: &str,
+    question: &Question,
     body: verify::Body<'_>,
-    now: Timestamp,
+    fetched: &BTreeMap<String, String>,
 ) -> Checked {
-    let request = verify::Request { head, url, body };
-    let settings = Settings {
-        secrets: &live.secrets,
-        parameters: &live.endpoint.parameters,
-        variant: live.endpoint.variant.as_deref(),
-        now,
-        fetched: &BTreeMap::new(),
+    let provider = &question.provider;
+    let request = verify::Request {
+        head: &question.head,
+        url: &question.url,
+        body,
     };
+    let settings = question.settings(fetched);
     Checked {
-        verdict: match &live.clients {
-            Some(clients) => provider.check_with_tokens(&request, &settings, &clients.at(now)),
+        verdict: match &question.live.clients {
+            Some(clients) => {
+                provider.check_with_tokens(&request, &settings, &clients.at(question.now))
+            }
             None => provider.check(&request, &settings),
         },
         handshake: provider.handshake(&request, &settings),
         facts: provider.facts(&request),
+        is_key_late: false,
     }
-}
-
-/// A panic in a check is a failed check.
-fn guarded(provider: &Provider, check: impl FnOnce() -> Checked) -> Checked {
-    catch_unwind(AssertUnwindSafe(check)).unwrap_or_else(|_| {
-        error!(
-            provider = provider.slug(),
-            "the check of a signature panicked"
-        );
-        failed(provider.slug(), BROKEN)
-    })
 }
 
 fn slug_of(live: &LiveEndpoint) -> &str {
@@ -133,26 +128,7 @@ fn without_scheme(verdict: Verdict) -> Checked {
         verdict,
         handshake: None,
         facts: Facts::default(),
-    }
-}
-
-/// A body that the store keeps in a file.
-struct FileBody(BodyFile);
-
-impl StreamedBody for FileBody {
-    fn length(&self) -> u64 {
-        self.0.length()
-    }
-
-    fn read(&self, sink: &mut dyn FnMut(&[u8])) -> io::Result<()> {
-        let mut file = File::open(self.0.path())?;
-        let mut buffer = vec![0; READ_BYTES];
-        loop {
-            match file.read(&mut buffer)? {
-                0 => return Ok(()),
-                count => sink(&buffer[..count]),
-            }
-        }
+        is_key_late: false,
     }
 }
 
@@ -164,11 +140,13 @@ mod tests {
     use towline_shared::head::Version;
     use towline_shared::id::EndpointKey;
     use towline_shared::secret::Secret;
-    use towline_shared::verify::Unsigned;
+    use towline_shared::verify::{Provider, Settings, Unsigned};
 
+    use super::question::{MOST_FILE_CHECKS, TURNS};
     use super::*;
+    use crate::config::Outbound;
     use crate::endpoints::Meters;
-    use crate::store::{Endpoint, EndpointId, NamedSecret};
+    use crate::store::{BodyFile, Endpoint, EndpointId, NamedSecret};
 
     const URL: &str = "https://hooks.example.com/in/k";
 
@@ -231,7 +209,7 @@ mod tests {
 
     async fn verdict(live: &Arc<LiveEndpoint>, head: &Head, body: &'static [u8]) -> Verdict {
         let body = Body::Inline(Bytes::from_static(body));
-        check(live, head, || URL.to_owned(), &body, now())
+        check(live, &no_keys(), head, || URL.to_owned(), &body, now())
             .await
             .verdict
     }
@@ -306,7 +284,9 @@ mod tests {
         runtime.block_on(async {
             let turns = u32::try_from(MOST_FILE_CHECKS).unwrap();
             let all_turns = TURNS.acquire_many(turns).await.unwrap();
-            let mut checking = Box::pin(check(&live, &head, || URL.to_owned(), &body, now()));
+            let keys = no_keys();
+            let mut checking =
+                Box::pin(check(&live, &keys, &head, || URL.to_owned(), &body, now()));
             assert!(checking.as_mut().now_or_never().is_none());
             tokio::task::spawn_blocking(|| {}).await.unwrap();
             assert!(checking.as_mut().now_or_never().is_none());
@@ -316,12 +296,46 @@ mod tests {
         });
     }
 
+    #[tokio::test]
+    async fn a_panic_in_a_check_is_no_answer() {
+        let question = Arc::new(Question {
+            live: endpoint(by_github(), Some("salt")),
+            provider: Provider::builtin("github").unwrap(),
+            head: signed_by_github(b"body", "salt"),
+            url: URL.to_owned(),
+            now: now(),
+        });
+        let body = Body::Inline(Bytes::from_static(b"body"));
+
+        let answer: Option<()> = question
+            .ask(&body, |_, _| panic!("a mistake in the engine"))
+            .await;
+
+        assert_eq!(answer, None);
+    }
+
     #[test]
-    fn a_panic_in_a_check_is_a_failed_check() {
-        let provider = Provider::builtin("github").unwrap();
+    fn only_a_check_that_failed_for_want_of_its_key_may_succeed_later() {
+        let late = KeyTrouble::Late("no answer".to_owned());
+        let absent = KeyTrouble::Absent("404".to_owned());
+        let failed_by = |cause| {
+            let mut checked = failed("paypal", "no key");
+            if let Verdict::Failed(failure) = &mut checked.verdict {
+                failure.cause = cause;
+            }
+            checked
+        };
 
-        let checked = guarded(&provider, || panic!("a mistake in the engine"));
+        assert!(without_key(failed_by(Cause::KeyUnavailable), &late).is_key_late);
+        assert!(!without_key(failed_by(Cause::KeyUnavailable), &absent).is_key_late);
+        assert!(!without_key(failed_by(Cause::MissingSignature), &late).is_key_late);
+        assert!(!without_key(without_scheme(Verdict::Unchecked), &late).is_key_late);
+    }
 
-        assert!(matches!(checked.verdict, Verdict::Failed(_)));
+    fn no_keys() -> Keys {
+        Keys::new(&Outbound::Only {
+            hosts: BTreeMap::new(),
+            roots: Vec::new(),
+        })
     }
 }

@@ -121,6 +121,7 @@ pub(super) fn refused(refusal: &IngestError) -> Reply {
             "malformed_body",
             "the body ended early or is malformed",
         ),
+        IngestError::KeyLate => return key_late(),
         IngestError::OverLimit(_) | IngestError::Random | IngestError::Store(_) => {
             return unavailable(refusal);
         }
@@ -155,6 +156,25 @@ fn detail(refusal: &IngestError) -> Option<String> {
     match refusal {
         IngestError::UnknownEndpoint | IngestError::Body(PacedBodyError::Broken(_)) => None,
         other => Some(other.to_string()),
+    }
+}
+
+/// 503 rather than 401: a sender takes 401 for the end, but this may well be its own webhook, and its key will be
+/// there when it comes again. Nothing was acknowledged and nothing is lost.
+fn key_late() -> Reply {
+    debug!("request refused: the key that would check it is not there yet");
+    let response = problem(
+        StatusCode::SERVICE_UNAVAILABLE,
+        "key_unavailable",
+        "the signature could not be checked yet",
+        Some(
+            "the provider's key could not be fetched; nothing was kept; send it again later"
+                .to_owned(),
+        ),
+    );
+    Reply {
+        response: with_field(response, RETRY_AFTER, "15"),
+        is_last: false,
     }
 }
 
