@@ -175,6 +175,35 @@ impl Head {
             .map(|field| field.value)
     }
 
+    /// The request line as it came, its line end included.
+    pub fn request_line(&self) -> &[u8] {
+        let end = self.target_end + 1 + self.version.as_str().len() + 2;
+        &self.raw[..end]
+    }
+
+    /// The same head with another value in the first field of this name; further ones of the name are left out.
+    ///
+    /// # Errors
+    /// As [`Head::parse`].
+    pub fn with_value(&self, name: &str, value: &[u8]) -> Result<Self, HeadError> {
+        let mut raw = self.request_line().to_vec();
+        let mut is_written = false;
+        for field in self.fields() {
+            if !field.name.eq_ignore_ascii_case(name.as_bytes()) {
+                raw.extend_from_slice(field.line);
+            } else if std::mem::replace(&mut is_written, true) {
+                continue;
+            } else {
+                raw.extend_from_slice(field.name);
+                raw.extend_from_slice(b": ");
+                raw.extend_from_slice(value);
+            }
+            raw.extend_from_slice(b"\r\n");
+        }
+        raw.extend_from_slice(b"\r\n");
+        Self::parse(raw)
+    }
+
     /// Whether the last transfer coding is `chunked` (RFC 9112 §6.1).
     pub fn is_chunked(&self) -> bool {
         self.values("transfer-encoding")
@@ -217,6 +246,19 @@ mod tests {
         assert_eq!(names, [&b"HOST"[..], b"X-a", b"x-A", b"Bin"]);
         assert_eq!(head.values("x-a").collect::<Vec<_>>(), [&b"two"[..], b""]);
         assert_eq!(head.fields().nth(1).unwrap().line, b"X-a:  two  ");
+    }
+
+    #[test]
+    fn a_value_is_replaced_in_its_place_and_everything_else_stays() {
+        let head = Head::parse(ODD).unwrap();
+
+        let changed = head.with_value("X-A", b"new").unwrap();
+
+        let expected =
+            b"pOsT /in/k?a=%2F&a=2&b HTTP/1.1\r\nHOST: x\r\nX-a: new\r\nBin: \xff\xfe\r\n\r\n";
+        assert_eq!(changed.as_bytes(), &expected[..]);
+        assert_eq!(head.with_value("absent", b"1").unwrap(), head);
+        assert!(head.with_value("host", b"a\r\nb: 1").is_err());
     }
 
     #[test]
