@@ -10,6 +10,7 @@ mod access_tokens;
 mod endpoints;
 mod keys;
 mod verify;
+mod resign;
 pub mod store;
 mod fanout;
 mod session;

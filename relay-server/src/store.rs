@@ -37,13 +37,13 @@ use parking_lot::Mutex;
 pub use retention::Usage;
 use rusqlite::named_params;
 use tokio_util::sync::CancellationToken;
-use towline_shared::id::{ConsumerName, EndpointName, EventId, ReplayId, SecretName, Seq, TokenId};
+use towline_shared::id::{ConsumerName, EndpointName, EventId, SecretName, Seq, TokenId};
 use towline_shared::time::Timestamp;
 use towline_shared::wire::{Report, Start};
 pub use types::{
     ConsumerId, ConsumerInfo, Endpoint, EndpointChange, EndpointId, EventQuery, EventSummary,
-    NamedSecret, NewEndpoint, NewEvent, NewToken, OpenedConsumer, PendingReplay, Scope,
-    StoredAttempt, StoredEvent, TokenInfo,
+    NamedSecret, NewEndpoint, NewEvent, NewToken, OpenedConsumer, PendingReplay, ReplayRequest,
+    Scope, StoredAttempt, StoredEvent, TokenInfo,
 };
 
 use attempts::NewAttempt;
@@ -319,7 +319,7 @@ impl Store {
     }
 }
 
-/// Consumers, attempts and replays.
+/// Consumers and attempts; replays are in their own file.
 impl Store {
     /// Opens a consumer for a session; makes it at `start` when it is new.
     ///
@@ -399,47 +399,6 @@ impl Store {
             .write(new.size(), move |writing| {
                 attempts::record_outside(writing, &made_by, &new)
             })
-            .await
-    }
-
-    /// Asks for a kept event to be delivered again to a consumer.
-    ///
-    /// # Errors
-    /// [`StoreError::Missing`] when consumer or event do not exist or do not belong together.
-    pub async fn add_replay(
-        &self,
-        id: ReplayId,
-        event: EventId,
-        consumer: ConsumerId,
-        now: Timestamp,
-    ) -> Result<(), StoreError> {
-        self.write(move |writing| replays::add_replay(writing, id, event, consumer, now))
-            .await
-    }
-
-    /// How many replays wait for a consumer.
-    ///
-    /// # Errors
-    /// As [`Store::events_after`].
-    pub async fn count_pending_replays(&self, consumer: ConsumerId) -> Result<usize, StoreError> {
-        let readers = &self.inner.readers;
-        readers
-            .read(move |connection| replays::count_pending(connection, consumer))
-            .await
-    }
-
-    /// The replays that wait for a consumer, oldest first.
-    ///
-    /// # Errors
-    /// As [`Store::events_after`].
-    pub async fn pending_replays(
-        &self,
-        consumer: ConsumerId,
-        limit: usize,
-    ) -> Result<Vec<PendingReplay>, StoreError> {
-        let readers = &self.inner.readers;
-        readers
-            .read(move |connection| replays::pending_replays(connection, consumer, limit))
             .await
     }
 

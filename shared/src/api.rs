@@ -40,9 +40,11 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::event::EventInfo;
+use crate::hop::Change;
 use crate::id::{ConsumerName, EndpointName, EventId, ReplayId, SecretName, Seq, TokenId};
 use crate::outcome::Attempt;
 use crate::time::Timestamp;
+use crate::verdict::Verdict;
 
 /// An error (RFC 9457).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -466,6 +468,9 @@ pub struct AttemptView {
     /// Its facts.
     #[serde(flatten)]
     pub attempt: Attempt,
+    /// What the relay had changed of the captured request, when it was a replay with a request of its own.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub replay_changes: Vec<Change>,
     /// The head that was written to the target, in base64; empty when none was.
     pub sent_head_base64: String,
     /// The reply's head, in base64; empty when there was none.
@@ -477,7 +482,7 @@ pub struct AttemptView {
 }
 
 /// Events to deliver again.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AskReplays {
     /// The events, 1 to 1,000, of any endpoints.
@@ -486,6 +491,39 @@ pub struct AskReplays {
     /// that is connected, and 409 when none is. At most 10,000 replays may wait for a consumer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub consumer: Option<ConsumerName>,
+    /// Signs the requests again with the endpoint's secret, at most 100 of them; the secret stays at the relay.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resign: Option<Resign>,
+    /// The body to deliver in place of the captured one, in base64: of one event, at most 10 MiB.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub body_base64: Option<String>,
+    /// Nobody's line gets them: the answer has their heads, and the caller makes the calls. They are kept like
+    /// other replays. Not with `consumer`.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub hand_out: bool,
+    /// Answers (200) what would be delivered to whom, without the new heads, and keeps nothing.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub dry_run: bool,
+}
+
+/// How a request is signed again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Resign {
+    /// What becomes of the provider's id of the delivery.
+    #[serde(default)]
+    pub delivery_id: DeliveryIdChoice,
+}
+
+/// What becomes of the provider's id of a delivery that is signed again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DeliveryIdChoice {
+    /// It stays: an app that remembers ids takes the request for a repeat.
+    #[default]
+    Same,
+    /// Another one of the same shape takes its place, when it stands in a header field of its own.
+    New,
 }
 
 /// The replays that were asked for.
@@ -506,6 +544,15 @@ pub struct ReplayView {
     pub consumer: ConsumerName,
     /// Whether that consumer has a live session.
     pub is_connected: bool,
+    /// What the relay changed of the captured request.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub changes: Vec<Change>,
+    /// What the check says of a changed request.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verdict: Option<Verdict>,
+    /// The head to send, in base64, when the replay was handed out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub head_base64: Option<String>,
 }
 
 /// All tokens, newest first.

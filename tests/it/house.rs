@@ -26,6 +26,7 @@ const FLOORS: [&[&str]; 4] = [
         "endpoints",
         "fanout",
         "verify",
+        "resign",
         "outcome",
     ],
     &[

@@ -85,7 +85,7 @@ async fn play(stage: &mut Stage, show: &mut Show<'_>) -> anyhow::Result<Vec<Proo
     show.title("the first one once more: a replay")?;
     let ask = AskReplays {
         events: vec![event],
-        consumer: None,
+        ..AskReplays::default()
     };
     stage.api.ask_replays(&ask).await?;
     proofs.push(

@@ -40,7 +40,7 @@ pub(super) async fn record(
 }
 
 /// The token's name as that of a consumer; what a consumer's name cannot hold becomes `-`.
-fn made_by(token: &str) -> ConsumerName {
+pub(super) fn made_by(token: &str) -> ConsumerName {
     let fitting = |letter: char| {
         if letter.is_ascii_graphic() {
             letter

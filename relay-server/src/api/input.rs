@@ -18,6 +18,9 @@ use super::refusal::Refusal;
 /// The longest JSON body: an endpoint with a scheme file and sixteen long secrets fits.
 const LONGEST_JSON: usize = 1024 * 1024;
 
+/// The longest JSON body with a body of a webhook in it: 10 MiB in base64, and what stands beside it.
+const LONGEST_LONG_JSON: usize = 14 * 1024 * 1024;
+
 /// The one variable segment of a path.
 pub(super) struct Segment<T>(pub(super) T);
 
@@ -29,6 +32,9 @@ pub(super) struct Asked<T>(pub(super) T);
 
 /// A JSON body, read or to be sent.
 pub(super) struct Json<T>(pub(super) T);
+
+/// A JSON body that may carry the body of a webhook in base64.
+pub(super) struct LongJson<T>(pub(super) T);
 
 impl<S, T> FromRequestParts<S> for Segment<T>
 where
@@ -86,18 +92,34 @@ where
     type Rejection = Refusal;
 
     async fn from_request(request: Request, _state: &S) -> Result<Self, Refusal> {
-        if !is_json(request.headers()) {
-            return Err(Refusal::MediaType);
-        }
-        let body = read_body(request, LONGEST_JSON).await?;
-        serde_json::from_slice(&body).map(Self).map_err(|error| {
-            let words = error.to_string();
-            match error.classify() {
-                serde_json::error::Category::Data => Refusal::invalid("body", words),
-                _ => Refusal::Malformed(format!("body is not JSON: {words}")),
-            }
-        })
+        read_json(request, LONGEST_JSON).await.map(Self)
     }
+}
+
+impl<S, T> FromRequest<S> for LongJson<T>
+where
+    S: Send + Sync,
+    T: DeserializeOwned,
+{
+    type Rejection = Refusal;
+
+    async fn from_request(request: Request, _state: &S) -> Result<Self, Refusal> {
+        read_json(request, LONGEST_LONG_JSON).await.map(Self)
+    }
+}
+
+async fn read_json<T: DeserializeOwned>(request: Request, most: usize) -> Result<T, Refusal> {
+    if !is_json(request.headers()) {
+        return Err(Refusal::MediaType);
+    }
+    let body = read_body(request, most).await?;
+    serde_json::from_slice(&body).map_err(|error| {
+        let words = error.to_string();
+        match error.classify() {
+            serde_json::error::Category::Data => Refusal::invalid("body", words),
+            _ => Refusal::Malformed(format!("body is not JSON: {words}")),
+        }
+    })
 }
 
 impl<T: Serialize> IntoResponse for Json<T> {

@@ -61,6 +61,7 @@ pub(super) fn attempt(stored: StoredAttempt) -> AttemptView {
     AttemptView {
         consumer: stored.consumer,
         attempt: stored.attempt,
+        replay_changes: stored.replay_changes,
         sent_head_base64: BASE64.encode(&stored.sent_head),
         reply_head_base64: BASE64.encode(&stored.reply_head),
         reply_body_base64: BASE64.encode(&stored.reply_body),

@@ -182,7 +182,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Actor<T> {
             self.jobs.push(job);
         }
         if let Some(replay) = self.line.replay_event_to_read() {
-            let job = jobs::read_replay_event(store.clone(), replay.event);
+            let job = jobs::read_replay_event(store.clone(), &replay);
             self.jobs.push(job);
         }
         // One piece at a time: the next is read while the socket still sends this one.

@@ -86,9 +86,10 @@ pub(super) fn read_replays(store: Store, consumer: ConsumerId, limit: usize) -> 
     Box::pin(async move { Done::Replays(store.pending_replays(consumer, limit).await) })
 }
 
-/// Reads the event of a replay.
-pub(super) fn read_replay_event(store: Store, event: EventId) -> Job {
-    Box::pin(async move { Done::ReplayEvent(store.event(event).await) })
+/// Reads the event of a replay, with the replay's own request where it has one.
+pub(super) fn read_replay_event(store: Store, replay: &PendingReplay) -> Job {
+    let (replay, event) = (replay.id, replay.event);
+    Box::pin(async move { Done::ReplayEvent(store.replayed_event(replay, event).await) })
 }
 
 /// Reads a piece of a body from its file. The file is opened for each piece, so that a thousand

@@ -14,6 +14,7 @@ use super::memory::trimmed;
 use super::place::{MAX_SEQ, Place};
 use super::progress::MOST_AHEAD;
 use super::readers::StoreReadError;
+use super::replays;
 use super::writer::Writing;
 use super::{ConsumerId, StoreError, StoredAttempt};
 
@@ -254,11 +255,16 @@ pub(super) fn attempts(
         && let Some(row) = rows.next()?
     {
         let facts: String = row.get(1)?;
+        let facts: Attempt = serde_json::from_str(&facts)
+            .map_err(|error| StoreError::Failed(format!("an attempt cannot be read: {error}")))?;
+        let replay_changes = match facts.delivery.replay {
+            Some(replay) => replays::changes_of(connection, replay)?,
+            None => Vec::new(),
+        };
         let attempt = StoredAttempt {
             consumer: parsed(row, 0)?,
-            attempt: serde_json::from_str(&facts).map_err(|error| {
-                StoreError::Failed(format!("an attempt cannot be read: {error}"))
-            })?,
+            attempt: facts,
+            replay_changes,
             sent_head: Bytes::from(row.get::<_, Vec<u8>>(2)?),
             reply_head: Bytes::from(row.get::<_, Vec<u8>>(3)?),
             reply_body: Bytes::from(row.get::<_, Vec<u8>>(4)?),

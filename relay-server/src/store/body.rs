@@ -14,7 +14,8 @@ use super::StoreError;
 use super::folder::{remove_file, sync_folder};
 
 const IS_NAMED: &str = "SELECT EXISTS (SELECT 1 FROM event
-    WHERE body_file = :name AND body_file <> '')";
+    WHERE body_file = :name AND body_file <> '')
+    OR EXISTS (SELECT 1 FROM replay WHERE request_body_file = :name AND request_body_file <> '')";
 
 /// The body of an event.
 #[derive(Clone, Debug)]
@@ -185,7 +186,7 @@ pub(super) fn remove(folder: &Path, names: &[String]) {
     }
 }
 
-/// Removes the files that no event names, left by a relay that was stopped in the middle.
+/// Removes the files that neither event nor replay names, left by a relay that was stopped in the middle.
 pub(super) fn sweep(connection: &Connection, folder: &Path) -> Result<(), StoreError> {
     let unwritable = |error: std::io::Error| StoreError::writing(folder, &error);
     for entry in std::fs::read_dir(folder).map_err(unwritable)? {

@@ -16,7 +16,10 @@ const STEP_END: &str = "SELECT MAX(place) FROM (SELECT place FROM event
     WHERE place > :after AND place <= :through ORDER BY place LIMIT :step)";
 const FILES: &str = "SELECT body_file FROM event
     WHERE place > :after AND place <= :through AND body_file <> ''
-    AND NOT EXISTS (SELECT 1 FROM pin WHERE pin.place = event.place)";
+    AND NOT EXISTS (SELECT 1 FROM pin WHERE pin.place = event.place)
+    UNION SELECT request_body_file FROM replay
+    WHERE place > :after AND place <= :through AND request_body_file <> ''
+    AND NOT EXISTS (SELECT 1 FROM pin WHERE pin.place = replay.place)";
 const REMOVE_ATTEMPTS: &str = "DELETE FROM attempt WHERE place > :after AND place <= :through
     AND NOT EXISTS (SELECT 1 FROM pin WHERE pin.place = attempt.place)";
 const REMOVE_REPLAYS: &str = "DELETE FROM replay WHERE place > :after AND place <= :through

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use towline_shared::api::{Ack, EndpointLimits, OnFailure, Retention};
 use towline_shared::event::{EventInfo, EventKind, HeadSource};
 use towline_shared::head::Head;
+use towline_shared::hop::Change;
 use towline_shared::id::{
     ConsumerName, EndpointKey, EndpointName, EventId, ReplayId, SecretName, Seq, TokenId,
 };
@@ -244,6 +245,21 @@ pub struct PendingReplay {
     pub attempts: u32,
 }
 
+/// A request that a replay delivers in place of the captured one.
+#[derive(Clone, Debug)]
+pub struct ReplayRequest {
+    /// Its head.
+    pub head: Head,
+    /// Its body; `None` for the captured one.
+    pub body: Option<Body>,
+    /// What differs from the captured request.
+    pub changes: Vec<Change>,
+    /// What the check says of it.
+    pub verdict: Verdict,
+    /// The provider's id of the delivery.
+    pub delivery_id: Option<String>,
+}
+
 /// One attempt of an event, as it was reported.
 #[derive(Clone, Debug)]
 pub struct StoredAttempt {
@@ -251,6 +267,8 @@ pub struct StoredAttempt {
     pub consumer: ConsumerName,
     /// Its facts.
     pub attempt: Attempt,
+    /// What the replay that it is of had changed of the captured request.
+    pub replay_changes: Vec<Change>,
     /// The head that was written to the target; empty when none was.
     pub sent_head: Bytes,
     /// The reply's head; empty when there was none.

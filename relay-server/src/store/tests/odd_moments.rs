@@ -294,7 +294,7 @@ async fn a_replay_counts_only_for_its_own_event() {
     let events = append_many(&store, &orders, 2).await;
     let laptop = consumer(&store, &orders, Start::Now).await;
     let replay = ReplayId::new(time(1), [1; 10]);
-    let asked = store.add_replay(replay, events[0].info.id, laptop.id, time(1));
+    let asked = store.add_replay(replay, events[0].info.id, Some(laptop.id), time(1), None);
     asked.await.unwrap();
 
     let mut wrong = report(&events[1], 1, Some(Settled::Done));
