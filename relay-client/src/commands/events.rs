@@ -12,7 +12,7 @@ mod request;
 use clap::Subcommand;
 
 pub(super) use comparison::{Comparison, compare};
-pub(super) use request::CapturedRequest;
+pub(super) use request::{CapturedRequest, decode};
 
 use super::{Context, Exit};
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use jiff::tz::TimeZone;
 use towline_shared::event::{EventInfo, EventKind};
-use towline_shared::hop::endpoint_target;
+use towline_shared::hop::{Change, ChangeKind, endpoint_target};
 use towline_shared::outcome::{Attempt, Outcome, Phase};
 use towline_shared::time::Timestamp;
 use towline_shared::verdict::{Failure, Match, Verdict};
@@ -244,6 +244,20 @@ pub fn below(label: &str, sentence: &str, layout: &Layout) -> Vec<String> {
             format!("{indent}{label}{line}")
         })
         .collect()
+}
+
+/// What was changed of a captured request, a line each, under what it belongs to.
+pub fn changes(changes: &[Change], layout: &Layout) -> Vec<String> {
+    let lines = changes.iter().flat_map(|change| {
+        let kind = match change.kind {
+            ChangeKind::Removed => "removed",
+            ChangeKind::Replaced => "replaced",
+            ChangeKind::Added => "added",
+        };
+        let sentence = format!("{} {kind}: {}", change.part, change.reason);
+        below("changed", &sentence, layout)
+    });
+    lines.collect()
 }
 
 fn arrow(info: &EventInfo) -> String {

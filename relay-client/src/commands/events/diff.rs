@@ -61,6 +61,9 @@ struct BodyResult<'a> {
     sent_sha256: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     delivered_sha256: Option<&'a str>,
+    /// Why it is not identical, where that was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'a str>,
 }
 
 /// Compares.
@@ -69,13 +72,10 @@ pub(super) async fn run(arguments: Arguments, context: &Context) -> anyhow::Resu
     let request = CapturedRequest::fetch(&api, arguments.id).await?;
     let attempt = choose(&request, arguments.attempt)?;
     let delivered = decode(&attempt.sent_head_base64)?;
-    let head = compare(
-        request.head.as_bytes(),
-        &delivered,
-        &attempt.attempt.changes,
-    );
+    let changes = [&attempt.replay_changes[..], &attempt.attempt.changes].concat();
+    let head = compare(request.head.as_bytes(), &delivered, &changes);
     let body = BodyResult::of(&request, attempt);
-    let is_as_sent = head.is_explained() && body.is_identical;
+    let is_as_sent = head.is_explained() && (body.is_identical || body.reason.is_some());
     if context.global.json {
         context.screen.json(&DiffResult {
             event: arguments.id,
@@ -145,9 +145,15 @@ impl<'a> BodyResult<'a> {
         let delivered_sha256 = attempt.attempt.sent_body_sha256.as_deref();
         let delivered_length = attempt.attempt.sent_body_length;
         let is_empty = sent_length == 0 && delivered_length == 0;
+        let mut changes = attempt.replay_changes.iter();
+        let edited = changes.find(|change| change.part == "body");
+        let is_identical =
+            is_empty || (sent_length == delivered_length && delivered_sha256 == Some(sent_sha256));
         Self {
-            is_identical: is_empty
-                || (sent_length == delivered_length && delivered_sha256 == Some(sent_sha256)),
+            reason: edited
+                .filter(|_| !is_identical)
+                .map(|change| change.reason.as_str()),
+            is_identical,
             sent_length,
             delivered_length,
             sent_sha256,
@@ -239,9 +245,12 @@ fn body_line(body: &BodyResult<'_>) -> String {
             paint::good("identical")
         );
     }
+    let state = match body.reason {
+        Some(reason) => paint::odd(escape::line(reason)),
+        None => paint::bad("not identical"),
+    };
     format!(
-        "body: {}: {} bytes with sha256 {sha256} were sent, {} with sha256 {} delivered",
-        paint::bad("not identical"),
+        "body: {state}: {} bytes with sha256 {sha256} were sent, {} with sha256 {} delivered",
         body.sent_length,
         body.delivered_length,
         escape::line(body.delivered_sha256.unwrap_or("unknown"))

@@ -234,6 +234,9 @@ fn show_attempt(view: &AttemptView, context: &Context) -> anyhow::Result<()> {
         attempt.number, view.consumer
     )))?;
     screen.data(&event_lines::outcome(attempt, "", false, &layout))?;
+    for line in event_lines::changes(&view.replay_changes, &layout) {
+        screen.data(&line)?;
+    }
     let head = decode(&view.reply_head_base64)?;
     if let Ok(head) = ReplyHead::parse(head) {
         for field in head.fields() {

@@ -3,12 +3,15 @@
 use std::convert::Infallible;
 
 use anyhow::Context as _;
+use bytes::Bytes;
 use serde::Serialize;
+use towline_shared::api::ReplayView;
 use towline_shared::event::INLINE_BODY_BYTES;
+use towline_shared::head::Head;
 use towline_shared::id::{EventId, ReplayId};
 use towline_shared::outcome::{self, Attempt, Outcome, Settled};
 
-use super::super::events::CapturedRequest;
+use super::super::events::{CapturedRequest, decode};
 use super::super::{Context, Exit, Failure, wall_clock};
 use super::CallOptions;
 use crate::body::{Body, SpoolFile};
@@ -27,9 +30,18 @@ struct Done<'a> {
     hint: Option<&'a str>,
 }
 
+/// What is sent.
+pub(super) struct Requests<'a> {
+    pub(super) events: &'a [EventId],
+    /// The requests that the relay made, in the order of the events; `None` sends what was captured.
+    pub(super) replays: Option<&'a [ReplayView]>,
+    /// The edited body.
+    pub(super) body: Option<Bytes>,
+}
+
 /// Makes the calls one after the other.
 pub(super) async fn replay(
-    events: &[EventId],
+    requests: Requests<'_>,
     target: Target,
     options: CallOptions,
     context: &Context,
@@ -48,23 +60,63 @@ pub(super) async fn replay(
     let forwarder = Forwarder::new(delivery)
         .map_err(|error| Failure::invalid("the target cannot be called as asked").because(error))?;
     let mut exit = Exit::Done;
-    for &event in events {
-        if !one(event, &forwarder, &api, context).await? {
+    for (index, &event) in requests.events.iter().enumerate() {
+        let own = match requests.replays {
+            Some(replays) => Some(OwnRequest::of(event, replays.get(index), &requests)?),
+            None => None,
+        };
+        if !one(event, own, &forwarder, &api, context).await? {
             exit = Exit::TargetUnreachable;
         }
     }
     Ok(exit)
 }
 
+/// A request that the relay made in place of the captured one.
+struct OwnRequest {
+    id: ReplayId,
+    head: Head,
+    body: Option<Bytes>,
+}
+
+impl OwnRequest {
+    fn of(
+        event: EventId,
+        replay: Option<&ReplayView>,
+        requests: &Requests<'_>,
+    ) -> anyhow::Result<Self> {
+        let unreadable =
+            || Failure::invalid(format!("the relay's request for {event} cannot be read"));
+        let replay = replay.filter(|replay| replay.event == event);
+        let (id, head) = replay
+            .and_then(|replay| Some((replay.id, replay.head_base64.as_ref()?)))
+            .ok_or_else(unreadable)?;
+        let head = Head::parse(decode(head)?).map_err(|error| unreadable().because(error))?;
+        Ok(Self {
+            id,
+            head,
+            body: requests.body.clone(),
+        })
+    }
+}
+
 /// Whether the target answered.
 async fn one(
     event: EventId,
+    own: Option<OwnRequest>,
     forwarder: &Forwarder,
     api: &RelayApi,
     context: &Context,
 ) -> anyhow::Result<bool> {
     let request = CapturedRequest::fetch(api, event).await?;
-    let mut body = body(&request, api, context).await?;
+    let (replay, head, edited) = match own {
+        Some(own) => (own.id, own.head, own.body),
+        None => (replay_id()?, request.head.clone(), None),
+    };
+    let mut body = match edited {
+        Some(edited) => Body::Memory(edited),
+        None => body(&request, api, context).await?,
+    };
     if !context.global.json {
         let summary = &request.detail.summary;
         let arrival = Arrival {
@@ -78,13 +130,13 @@ async fn one(
     }
     let delivery = outcome::Delivery {
         seq: request.detail.summary.info.seq,
-        replay: Some(replay_id()?),
+        replay: Some(replay),
     };
     let call = Call {
         event,
         delivery,
         number: 1,
-        head: &request.head,
+        head: &head,
         body: &mut body,
     };
     let tried = match forwarder.deliver(call, |_| Ok::<(), Infallible>(())).await {
