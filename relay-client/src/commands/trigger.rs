@@ -14,7 +14,7 @@ use clap::Args;
 use towline_shared::id::EndpointName;
 use towline_shared::time::Timestamp;
 
-use self::change::Change;
+pub(super) use self::change::Change;
 use self::destination::Destination;
 use self::message::Composer;
 use super::provider_options::SchemeOptions;

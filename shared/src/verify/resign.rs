@@ -64,7 +64,7 @@ impl Provider {
                 failing.detail
             )));
         }
-        let verdict = self.verdict(&delivery);
+        let verdict = self.judgement(&delivery).verdict;
         Ok(Resigned {
             head,
             changes,

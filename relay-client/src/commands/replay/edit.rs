@@ -8,10 +8,11 @@ use std::process::Command;
 use anyhow::Context as _;
 use bytes::Bytes;
 use clap::Args;
+use towline_shared::head::Head;
 use towline_shared::id::EventId;
-use towline_shared::verify::set_json;
 
 use super::super::events::CapturedRequest;
+use super::super::trigger::Change;
 use super::super::{Context, Failure};
 use crate::relay_api::RelayApi;
 
@@ -28,10 +29,10 @@ pub(super) struct EditOptions {
     /// Send the content of this file as the body; `-` is stdin
     #[arg(long, value_name = "FILE", conflicts_with = "set")]
     body_file: Option<PathBuf>,
-    /// Put another value into the JSON of the body, such as `/data/id=evt_2`; what reads as JSON is put in as it is,
-    /// other text as a string (repeatable)
-    #[arg(long, value_name = "/POINTER=VALUE", value_parser = parse_set)]
-    set: Vec<(String, String)>,
+    /// Put another value into the JSON or form of the body, such as `/data/id=evt_2`; what reads as JSON is put in as
+    /// it is, other text as a string (repeatable)
+    #[arg(long, value_name = "/POINTER=VALUE")]
+    set: Vec<Change>,
 }
 
 impl EditOptions {
@@ -62,28 +63,29 @@ impl EditOptions {
         let captured = request.body(api).await?;
         match editor {
             Some(editor) => in_editor(event, &editor, &captured, context.settings.folders.state()),
-            None => self.with_values(&captured),
+            None => self.with_values(&request.head, &captured),
         }
     }
 
-    fn with_values(&self, captured: &[u8]) -> anyhow::Result<Bytes> {
+    fn with_values(&self, head: &Head, captured: &[u8]) -> anyhow::Result<Bytes> {
+        let is_form = is_form(head);
         let mut body = captured.to_vec();
-        for (pointer, value) in &self.set {
-            body = set_json(&body, pointer, value).map_err(|error| {
-                Failure::invalid(format!("`--set {pointer}=…` cannot be done")).because(error)
+        for change in &self.set {
+            body = change.apply(&body, is_form).map_err(|problem| {
+                Failure::invalid(format!("the body cannot be changed as asked: {problem}"))
             })?;
         }
         Ok(body.into())
     }
 }
 
-fn parse_set(text: &str) -> Result<(String, String), String> {
-    match text.split_once('=') {
-        Some((pointer, value)) if pointer.starts_with('/') => {
-            Ok((pointer.to_owned(), value.to_owned()))
-        }
-        _ => Err("expected a JSON Pointer and a value, such as `/data/id=evt_2`".to_owned()),
-    }
+fn is_form(head: &Head) -> bool {
+    const FORM: &[u8] = b"application/x-www-form-urlencoded";
+    let is_form = |value: &[u8]| {
+        let media_type = value.split(|&byte| byte == b';').next().unwrap_or_default();
+        media_type.trim_ascii().eq_ignore_ascii_case(FORM)
+    };
+    head.values("content-type").next().is_some_and(is_form)
 }
 
 fn too_long(what: &str) -> Failure {
@@ -252,14 +254,6 @@ mod tests {
             assert!(error.to_string().contains("not text"), "{error}");
         }
         assert!(is_text("{\"ü\":\t1}\r\n".as_bytes()));
-    }
-
-    #[test]
-    fn a_value_to_set_begins_with_a_pointer() {
-        let expected = ("/a/0".to_owned(), "x=y".to_owned());
-        assert_eq!(parse_set("/a/0=x=y"), Ok(expected));
-        assert!(parse_set("a=1").is_err());
-        assert!(parse_set("/a").is_err());
     }
 
     #[test]

@@ -7,7 +7,7 @@ use url::form_urlencoded;
 
 /// A place and what stands there from now on.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Change {
+pub(in super::super) struct Change {
     pointer: String,
     value: String,
 }
@@ -31,7 +31,7 @@ impl Change {
     ///
     /// # Errors
     /// When the body is neither, or has no such place.
-    pub(super) fn apply(&self, body: &[u8], is_form: bool) -> Result<Vec<u8>, String> {
+    pub(in super::super) fn apply(&self, body: &[u8], is_form: bool) -> Result<Vec<u8>, String> {
         if is_form {
             return self.apply_to_form(body);
         }
