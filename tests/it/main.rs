@@ -22,6 +22,7 @@ mod licences;
 mod listen_command;
 mod long_and_slow;
 mod no_room;
+mod oauth;
 mod resign;
 mod resume;
 mod signatures;

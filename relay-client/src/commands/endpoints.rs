@@ -1,6 +1,7 @@
 //! `towline endpoints …`: public URLs with their schemes and secrets.
 
 mod change;
+mod generated;
 mod intake;
 mod keep;
 mod view;
@@ -10,9 +11,12 @@ use towline_shared::api::PutSecret;
 use towline_shared::id::{ConsumerName, EndpointName, SecretName};
 
 use self::change::Change;
+use self::generated::GenerateOption;
 use self::intake::IntakeOptions;
 use self::keep::KeepOptions;
-use super::provider_options::{SchemeOptions, SecretOptions, new_endpoint, text_of};
+use super::provider_options::{
+    SchemeOptions, SecretOptions, new_endpoint, takes_issued_tokens, text_of,
+};
 use super::{Context, Exit, Failure};
 use crate::relay_api::RelayApi;
 use crate::settings::SecretSource;
@@ -25,6 +29,7 @@ pub enum Command {
 Examples:
   towline endpoints create orders --provider stripe --secret-env STRIPE_SECRET
   towline endpoints create rewards --provider extole --variant jwt --secret-file key.txt
+  towline endpoints create rewards --provider extole --variant oauth
   towline endpoints create anything")]
     Create(Create),
     /// List all endpoints
@@ -43,6 +48,7 @@ Examples:
     #[command(after_help = "\
 Examples:
   towline endpoints rotate-secret orders --secret-file new.txt --secret-name 2026-12
+  towline endpoints rotate-secret rewards --generate --secret-name 2026-12
   towline endpoints rotate-secret orders --remove 2026-11")]
     RotateSecret(Rotate),
     /// Forget a consumer that is away and does not come back, with its place in the line
@@ -67,6 +73,8 @@ pub struct Create {
     scheme: SchemeOptions,
     #[command(flatten)]
     secret: SecretOptions,
+    #[command(flatten)]
+    generate: GenerateOption,
     #[command(flatten)]
     keep: KeepOptions,
     #[command(flatten)]
@@ -102,6 +110,8 @@ pub struct Rotate {
     remove: Option<SecretName>,
     #[command(flatten)]
     secret: SecretOptions,
+    #[command(flatten)]
+    generate: GenerateOption,
 }
 
 /// The options of `delete`.
@@ -151,19 +161,31 @@ pub async fn run(command: Command, context: &Context) -> anyhow::Result<Exit> {
 }
 
 async fn create(arguments: Create, context: &Context, api: &RelayApi) -> anyhow::Result<Exit> {
-    let secret = arguments.secret.read(context)?;
-    let secret = secret.map(|secret| (arguments.secret.secret_name.clone(), secret));
     let provider = arguments.provider.as_deref();
+    let name = arguments.secret.secret_name.clone();
+    let mut secret = arguments.secret.read(context)?;
+    let mut made_secret = None;
+    let is_client = match provider {
+        Some(provider) => takes_issued_tokens(provider, &arguments.scheme)?,
+        None => false,
+    };
+    if secret.is_none() && (is_client || arguments.generate.generate) {
+        made_secret = Some(generated::generate()?);
+        secret.clone_from(&made_secret);
+    }
+    let secret = secret.map(|secret| (name.clone(), secret));
     let mut new = new_endpoint(arguments.name, provider, &arguments.scheme, secret)?;
     new.retention = arguments.keep.retention();
     new.limits = arguments.intake.limits();
     let made = api.create_endpoint(&new).await?;
     if context.global.json {
-        context.screen.json(&made)?;
+        let json = generated::json(&made, made_secret.as_ref())?;
+        context.screen.json(&json)?;
         return Ok(Exit::Done);
     }
     context.screen.data(&made.url)?;
     view::notices(&made, context);
+    generated::show(&made, &name, made_secret.as_ref(), context)?;
     Ok(Exit::Done)
 }
 
@@ -185,22 +207,38 @@ async fn show(name: &EndpointName, context: &Context, api: &RelayApi) -> anyhow:
 
 async fn rotate(arguments: Rotate, context: &Context, api: &RelayApi) -> anyhow::Result<Exit> {
     let name = &arguments.name;
+    let secret_name = &arguments.secret.secret_name;
     let mut view = None;
-    if let Some(source) = secret_source(&arguments, context)? {
-        let secret = source.read(&context.settings.environment)?;
+    let mut made = None;
+    let secret = if arguments.generate.generate {
+        made = Some(generated::generate()?);
+        made.clone()
+    } else {
+        let source = secret_source(&arguments, context)?;
+        let secret = source.map(|source| source.read(&context.settings.environment));
+        secret.transpose()?
+    };
+    if let Some(secret) = secret {
         let put = PutSecret {
             secret: text_of(&secret)?,
             replace: arguments.replace,
         };
-        view = Some(
-            api.put_secret(name, &arguments.secret.secret_name, &put)
-                .await?,
-        );
+        let put = api.put_secret(name, secret_name, &put).await?;
+        // The secret is in use from here on: it is shown whatever comes next.
+        if !context.global.json {
+            generated::show(&put, secret_name, made.as_ref(), context)?;
+        }
+        view = Some(put);
     }
     if let Some(old) = &arguments.remove {
         view = Some(api.delete_secret(name, old).await?);
     }
     match view {
+        Some(endpoint) if context.global.json => {
+            let json = generated::json(&endpoint, made.as_ref())?;
+            context.screen.json(&json)?;
+            Ok(Exit::Done)
+        }
         Some(endpoint) => view::one(&endpoint, None, context),
         None => Ok(Exit::Done),
     }
@@ -215,8 +253,9 @@ fn secret_source(arguments: &Rotate, context: &Context) -> Result<Option<SecretS
     if context.screen.can_ask() {
         return Ok(Some(SecretSource::Prompt("New secret".to_owned())));
     }
-    Err(Failure::usage("no secret is given")
-        .hint("name its source with `--secret-file` or `--secret-env`"))
+    Err(Failure::usage("no secret is given").hint(
+        "name its source with `--secret-file` or `--secret-env`, or make one with `--generate`",
+    ))
 }
 
 async fn delete(arguments: &Delete, context: &Context, api: &RelayApi) -> anyhow::Result<Exit> {

@@ -110,6 +110,15 @@ impl SchemeOptions {
     }
 }
 
+/// Whether the relay gives tokens out to the provider's senders, so that each secret is an OAuth client's.
+pub(super) fn takes_issued_tokens(provider: &str, scheme: &SchemeOptions) -> anyhow::Result<bool> {
+    let variant = scheme.variant.as_deref();
+    Ok(match scheme.own_scheme(provider)? {
+        Some(toml) => Provider::parse(provider, &toml)?.takes_issued_tokens(variant),
+        None => check_provider(provider)?.takes_issued_tokens(variant),
+    })
+}
+
 /// An endpoint to make, as the options describe it.
 pub(super) fn new_endpoint(
     name: EndpointName,

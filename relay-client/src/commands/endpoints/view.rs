@@ -70,7 +70,7 @@ pub(super) fn notices(endpoint: &EndpointView, context: &Context) {
         provider(endpoint),
         secrets(endpoint)
     ));
-    if endpoint.provider.is_some() && endpoint.secrets.is_empty() {
+    if endpoint.provider.is_some() && endpoint.secrets.is_empty() && endpoint.oauth.is_none() {
         context.screen.notice(&format!(
             "{} requests are not checked before it has a secret: `towline endpoints rotate-secret {} --secret-file FILE`",
             paint::strong("hint:"),
@@ -98,6 +98,12 @@ fn facts(endpoint: &EndpointView, context: &Context) -> Vec<(&'static str, Strin
     ];
     if let Some(limits) = intake::limits(&endpoint.limits) {
         facts.push(("takes in", limits));
+    }
+    if let Some(oauth) = &endpoint.oauth {
+        facts.push(("token url", escape::line(&oauth.token_url).into_owned()));
+        for client in &oauth.clients {
+            facts.push(("client id", escape::line(&client.client_id).into_owned()));
+        }
     }
     for (key, value) in &endpoint.parameters {
         let parameter = format!("{} = {}", escape::line(key), escape::line(value));
