@@ -37,7 +37,7 @@ use parking_lot::Mutex;
 pub use retention::Usage;
 use rusqlite::named_params;
 use tokio_util::sync::CancellationToken;
-use towline_shared::id::{ConsumerName, EndpointName, EventId, SecretName, Seq, TokenId};
+use towline_shared::id::{ConsumerName, EventId, Seq};
 use towline_shared::time::Timestamp;
 use towline_shared::wire::{Report, Start};
 pub use types::{
@@ -410,138 +410,6 @@ impl Store {
         let readers = &self.inner.readers;
         readers
             .read(move |connection| attempts::attempts(connection, event))
-            .await
-    }
-}
-
-/// Endpoints and tokens.
-impl Store {
-    /// All endpoints with their secrets decrypted.
-    ///
-    /// # Errors
-    /// [`StoreError::Key`] when a secret does not decrypt.
-    pub async fn endpoints(&self) -> Result<Vec<Endpoint>, StoreError> {
-        self.write(|writing| endpoints::all(writing.connection, writing.sealer))
-            .await
-    }
-
-    /// Makes an endpoint.
-    ///
-    /// # Errors
-    /// [`StoreError::Exists`] when the name is taken.
-    pub async fn create_endpoint(&self, endpoint: NewEndpoint) -> Result<Endpoint, StoreError> {
-        self.write(move |writing| endpoints::create(writing, &endpoint))
-            .await
-    }
-
-    /// Changes an endpoint: its provider, parameters, answer or rule for failures.
-    ///
-    /// # Errors
-    /// [`StoreError::Missing`].
-    pub async fn change_endpoint(
-        &self,
-        name: &EndpointName,
-        change: EndpointChange,
-    ) -> Result<Endpoint, StoreError> {
-        let name = name.clone();
-        self.write(move |writing| endpoints::change(writing, &name, &change))
-            .await
-    }
-
-    /// Adds a named secret, replacing one of the same name only when `replace` is set.
-    ///
-    /// # Errors
-    /// [`StoreError::Missing`], and [`StoreError::Exists`] when the name is taken.
-    pub async fn put_secret(
-        &self,
-        name: &EndpointName,
-        secret: NamedSecret,
-        replace: bool,
-    ) -> Result<Endpoint, StoreError> {
-        let name = name.clone();
-        self.write(move |writing| endpoints::put_secret(writing, &name, &secret, replace))
-            .await
-    }
-
-    /// Removes a named secret.
-    ///
-    /// # Errors
-    /// [`StoreError::Missing`].
-    pub async fn remove_secret(
-        &self,
-        name: &EndpointName,
-        secret: &SecretName,
-    ) -> Result<Endpoint, StoreError> {
-        let (name, secret) = (name.clone(), secret.clone());
-        self.write(move |writing| endpoints::remove_secret(writing, &name, &secret))
-            .await
-    }
-
-    /// Deletes an endpoint with all that belongs to it. Its key never works again.
-    ///
-    /// It is gone when this returns, and its name is free; the disk is given back in steps after that.
-    ///
-    /// # Errors
-    /// [`StoreError::Missing`].
-    pub async fn delete_endpoint(&self, name: &EndpointName) -> Result<(), StoreError> {
-        let name = name.clone();
-        self.write(move |writing| endpoints::mark_deleted(writing, &name))
-            .await?;
-        if let Some(sweeper) = &*self.inner.sweeper.lock() {
-            sweeper.ring();
-        }
-        Ok(())
-    }
-
-    /// Keeps a token's hash.
-    ///
-    /// # Errors
-    /// [`StoreError::Exists`] when this very token is kept already.
-    pub async fn create_token(&self, token: NewToken) -> Result<TokenInfo, StoreError> {
-        self.write(move |writing| tokens::create(writing, &token))
-            .await
-    }
-
-    /// The token with this SHA-256, unless it was revoked or has expired at `now`.
-    ///
-    /// # Errors
-    /// As [`Store::events_after`].
-    pub async fn token(
-        &self,
-        sha256: [u8; 32],
-        now: Timestamp,
-    ) -> Result<Option<TokenInfo>, StoreError> {
-        let readers = &self.inner.readers;
-        readers
-            .read(move |connection| tokens::by_hash(connection, sha256, now))
-            .await
-    }
-
-    /// Whether there is or was a token with this SHA-256, revoked and expired ones included.
-    ///
-    /// # Errors
-    /// As [`Store::events_after`].
-    pub async fn has_had_token(&self, sha256: [u8; 32]) -> Result<bool, StoreError> {
-        let readers = &self.inner.readers;
-        readers
-            .read(move |connection| Ok(tokens::is_known(connection, sha256)?))
-            .await
-    }
-
-    /// All tokens, revoked ones included, newest first.
-    ///
-    /// # Errors
-    /// As [`Store::events_after`].
-    pub async fn tokens(&self) -> Result<Vec<TokenInfo>, StoreError> {
-        self.inner.readers.read(tokens::all).await
-    }
-
-    /// Revokes a token.
-    ///
-    /// # Errors
-    /// [`StoreError::Missing`].
-    pub async fn revoke_token(&self, id: TokenId, now: Timestamp) -> Result<(), StoreError> {
-        self.write(move |writing| tokens::revoke(writing, id, now))
             .await
     }
 }

@@ -11,7 +11,7 @@ const PRODUCT: [&str; 3] = ["shared/src", "relay-server/src", "relay-client/src"
 
 /// The most lines of code in a file, its unit tests not counted. The aim is 80 to 350 (CONTRIBUTING.md);
 /// what is longer has a second job that wants a file of its own.
-const MAX_CODE_LINES: usize = 600;
+const MAX_CODE_LINES: usize = 450;
 
 /// The most lines of a file with its unit tests.
 const MAX_LINES: usize = 1_100;

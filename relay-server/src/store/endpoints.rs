@@ -12,7 +12,7 @@ use super::error::Failure;
 use super::sealing::{Sealed, Sealer};
 use super::trimming::{Removed, clear_step};
 use super::writer::Writing;
-use super::{Endpoint, EndpointChange, EndpointId, NamedSecret, NewEndpoint, StoreError};
+use super::{Endpoint, EndpointChange, EndpointId, NamedSecret, NewEndpoint, Store, StoreError};
 
 const ALL: &str = "SELECT endpoint_id, name, key, settings, created_at FROM endpoint
     WHERE is_deleted = 0 ORDER BY name";
@@ -55,6 +55,85 @@ struct Settings {
     retention: Retention,
     #[serde(default)]
     limits: EndpointLimits,
+}
+
+/// Endpoints.
+impl Store {
+    /// All endpoints with their secrets decrypted.
+    ///
+    /// # Errors
+    /// [`StoreError::Key`] when a secret does not decrypt.
+    pub async fn endpoints(&self) -> Result<Vec<Endpoint>, StoreError> {
+        self.write(|writing| all(writing.connection, writing.sealer))
+            .await
+    }
+
+    /// Makes an endpoint.
+    ///
+    /// # Errors
+    /// [`StoreError::Exists`] when the name is taken.
+    pub async fn create_endpoint(&self, endpoint: NewEndpoint) -> Result<Endpoint, StoreError> {
+        self.write(move |writing| create(writing, &endpoint)).await
+    }
+
+    /// Changes an endpoint: its provider, parameters, answer or rule for failures.
+    ///
+    /// # Errors
+    /// [`StoreError::Missing`].
+    pub async fn change_endpoint(
+        &self,
+        name: &EndpointName,
+        change: EndpointChange,
+    ) -> Result<Endpoint, StoreError> {
+        let name = name.clone();
+        self.write(move |writing| self::change(writing, &name, &change))
+            .await
+    }
+
+    /// Adds a named secret, replacing one of the same name only when `replace` is set.
+    ///
+    /// # Errors
+    /// [`StoreError::Missing`], and [`StoreError::Exists`] when the name is taken.
+    pub async fn put_secret(
+        &self,
+        name: &EndpointName,
+        secret: NamedSecret,
+        replace: bool,
+    ) -> Result<Endpoint, StoreError> {
+        let name = name.clone();
+        self.write(move |writing| put_secret(writing, &name, &secret, replace))
+            .await
+    }
+
+    /// Removes a named secret.
+    ///
+    /// # Errors
+    /// [`StoreError::Missing`].
+    pub async fn remove_secret(
+        &self,
+        name: &EndpointName,
+        secret: &SecretName,
+    ) -> Result<Endpoint, StoreError> {
+        let (name, secret) = (name.clone(), secret.clone());
+        self.write(move |writing| remove_secret(writing, &name, &secret))
+            .await
+    }
+
+    /// Deletes an endpoint with all that belongs to it. Its key never works again.
+    ///
+    /// It is gone when this returns, and its name is free; the disk is given back in steps after that.
+    ///
+    /// # Errors
+    /// [`StoreError::Missing`].
+    pub async fn delete_endpoint(&self, name: &EndpointName) -> Result<(), StoreError> {
+        let name = name.clone();
+        self.write(move |writing| mark_deleted(writing, &name))
+            .await?;
+        if let Some(sweeper) = &*self.inner.sweeper.lock() {
+            sweeper.ring();
+        }
+        Ok(())
+    }
 }
 
 /// Whether any secret was ever encrypted and is still kept.

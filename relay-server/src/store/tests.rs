@@ -10,7 +10,7 @@ use tempfile::TempDir;
 use towline_shared::api::{Ack, OnFailure, Retention};
 use towline_shared::event::{EventKind, HeadSource};
 use towline_shared::head::Head;
-use towline_shared::id::{EndpointKey, ReplayId};
+use towline_shared::id::{EndpointKey, ReplayId, TokenId};
 use towline_shared::outcome::{Attempt, Delivery, Outcome, Settled};
 use towline_shared::secret::Secret;
 use towline_shared::verdict::Verdict;

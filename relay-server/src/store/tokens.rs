@@ -7,7 +7,7 @@ use towline_shared::time::Timestamp;
 use super::error::Failure;
 use super::readers::StoreReadError;
 use super::writer::Writing;
-use super::{NewToken, Scope, StoreError, TokenInfo};
+use super::{NewToken, Scope, Store, StoreError, TokenInfo};
 
 /// How a time stands in a row that never comes.
 const NEVER: i64 = i64::MAX;
@@ -21,6 +21,59 @@ const ALL: &str = "SELECT token_id, name, scopes, created_at, expires_at, revoke
     ORDER BY token_id DESC";
 const HASH_EXISTS: &str = "SELECT EXISTS (SELECT 1 FROM token WHERE sha256 = :sha256)";
 const REVOKE: &str = "UPDATE token SET revoked_at = min(revoked_at, :now) WHERE token_id = :id";
+
+/// Access tokens.
+impl Store {
+    /// Keeps a token's hash.
+    ///
+    /// # Errors
+    /// [`StoreError::Exists`] when this very token is kept already.
+    pub async fn create_token(&self, token: NewToken) -> Result<TokenInfo, StoreError> {
+        self.write(move |writing| create(writing, &token)).await
+    }
+
+    /// The token with this SHA-256, unless it was revoked or has expired at `now`.
+    ///
+    /// # Errors
+    /// As [`Store::events_after`].
+    pub async fn token(
+        &self,
+        sha256: [u8; 32],
+        now: Timestamp,
+    ) -> Result<Option<TokenInfo>, StoreError> {
+        let readers = &self.inner.readers;
+        readers
+            .read(move |connection| by_hash(connection, sha256, now))
+            .await
+    }
+
+    /// Whether there is or was a token with this SHA-256, revoked and expired ones included.
+    ///
+    /// # Errors
+    /// As [`Store::events_after`].
+    pub async fn has_had_token(&self, sha256: [u8; 32]) -> Result<bool, StoreError> {
+        let readers = &self.inner.readers;
+        readers
+            .read(move |connection| Ok(is_known(connection, sha256)?))
+            .await
+    }
+
+    /// All tokens, revoked ones included, newest first.
+    ///
+    /// # Errors
+    /// As [`Store::events_after`].
+    pub async fn tokens(&self) -> Result<Vec<TokenInfo>, StoreError> {
+        self.inner.readers.read(all).await
+    }
+
+    /// Revokes a token.
+    ///
+    /// # Errors
+    /// [`StoreError::Missing`].
+    pub async fn revoke_token(&self, id: TokenId, now: Timestamp) -> Result<(), StoreError> {
+        self.write(move |writing| revoke(writing, id, now)).await
+    }
+}
 
 /// Keeps a token's hash.
 pub(super) fn create(writing: &Writing<'_>, new: &NewToken) -> Result<TokenInfo, Failure> {
