@@ -140,6 +140,107 @@ fn a_message_signature_lists_each_header_once_and_not_too_many() {
 }
 
 #[test]
+fn a_missing_signature_names_each_place_of_the_allowed_schemes_once() {
+    let mut endpoint = Endpoint::new(TWO_PLACES, "secret");
+    let detail = |endpoint: &Endpoint| match endpoint.verdict(&[], "{}") {
+        Verdict::Failed(failure) => failure.detail,
+        other => panic!("{other:?}"),
+    };
+
+    let all = detail(&endpoint);
+    assert!(
+        all.ends_with("the header `x-new`, the header `x-old`"),
+        "{all}"
+    );
+    endpoint.variant = Some("old");
+    let old = detail(&endpoint);
+    assert!(old.ends_with("looked for the header `x-old`"), "{old}");
+}
+
+#[test]
+fn a_place_that_is_there_but_empty_holds_no_signature() {
+    let place = |template: &str| {
+        let file = HMAC.replace("{header.x-signature}", template);
+        Endpoint::new(&file, "secret")
+    };
+
+    let stripped = place("{header.x-signature|strip:v1=}");
+    let cause = stripped.cause(&[("X-Signature", "v1=")], "{}");
+    assert_eq!(cause, Cause::MissingSignature);
+    let read = place("{header.x-signature|json:/a}");
+    let cause = read.cause(&[("X-Signature", "")], "{}");
+    assert_eq!(cause, Cause::MissingSignature);
+    let joined = place("{header.x-one?}{header.x-two?}");
+    assert_eq!(joined.cause(&[], "{}"), Cause::MissingSignature);
+    let signature = HMAC_OF_EMPTY_OBJECT.split_at(32);
+    let fields = [("X-One", signature.0), ("X-Two", signature.1)];
+    assert!(joined.is_verified(&fields, "{}"));
+}
+
+#[test]
+fn a_signature_of_another_form_is_refused_with_the_form_that_is_right() {
+    let endpoint = Endpoint::new(HMAC, "secret");
+    let Verdict::Failed(failure) = endpoint.verdict(&[("X-Signature", "zz")], "{}") else {
+        panic!("it is not hex");
+    };
+
+    assert_eq!(failure.cause, Cause::MalformedSignature);
+    assert!(
+        failure.detail.contains("no hex signature"),
+        "{}",
+        failure.detail
+    );
+}
+
+#[test]
+fn groups_without_a_signature_do_not_count() {
+    let endpoint = Endpoint::new(GROUPED, "secret");
+    let right = endpoint.sign("{}").unwrap().remove(0).1;
+    let empty: String = (0..20).map(|time| format!("t={time} ")).collect();
+
+    assert!(endpoint.is_verified(&[("X-Signature", &(empty + &right))], "{}"));
+}
+
+#[test]
+fn a_token_names_a_key_to_fetch_only_where_the_provider_publishes_keys() {
+    let part = |json: &str| data_encoding::BASE64URL_NOPAD.encode(json.as_bytes());
+    let token = format!(
+        "{}.{}.AAAA",
+        part(r#"{"alg":"RS256","kid":"k"}"#),
+        part("{}")
+    );
+    let wanted = |file: &str| {
+        let endpoint = Endpoint::new(file, "secret");
+        let fields = [("Authorization", format!("Bearer {token}"))];
+        let fields = fields
+            .each_ref()
+            .map(|(name, value)| (*name, value.as_str()));
+        endpoint.with_request(
+            "POST",
+            "",
+            &fields,
+            Body::Bytes(b"{}"),
+            |request, settings| endpoint.provider.wanted_key(request, settings),
+        )
+    };
+
+    assert_eq!(wanted(TOKEN), None);
+}
+
+#[test]
+fn a_requirement_may_name_the_secret() {
+    let file = format!("{HMAC}require = [[\"{{header.x-copy}}\", \"{{secret}}\"]]\n");
+    let endpoint = Endpoint::new(&file, "secret");
+    let fields = |copy| [("X-Signature", HMAC_OF_EMPTY_OBJECT), ("X-Copy", copy)];
+
+    assert!(endpoint.is_verified(&fields("secret"), "{}"));
+    assert_eq!(
+        endpoint.cause(&fields("other"), "{}"),
+        Cause::ConditionFailed
+    );
+}
+
+#[test]
 fn an_unset_or_empty_verify_token_accepts_no_challenge() {
     let mut endpoint = Endpoint::builtin("meta", "secret");
     for token in [None, Some("")] {
@@ -228,6 +329,28 @@ sig = "{header.x-signature}"
 message = "{body}"
 "#;
 
+const TWO_PLACES: &str = r#"[own]
+[[own.scheme]]
+id = "new"
+alg = "hmac-sha256"
+sig = "{header.x-new}"
+message = "{body}"
+[[own.scheme]]
+id = "new"
+alg = "hmac-sha1"
+sig = "{header.x-new}"
+message = "{body}"
+[[own.scheme]]
+id = "old"
+alg = "hmac-sha1"
+sig = "{header.x-old}"
+message = "{body}"
+"#;
+
+/// Of `{}` under `secret`.
+const HMAC_OF_EMPTY_OBJECT: &str =
+    "77325902caca812dc259733aacd046b73817372c777b8d95b402647474516e13";
+
 const LISTED: &str = r#"[own]
 [[own.scheme]]
 alg = "hmac-sha256"
@@ -262,6 +385,7 @@ struct Endpoint {
     provider: Provider,
     secrets: Vec<Secret>,
     parameters: BTreeMap<String, String>,
+    variant: Option<&'static str>,
 }
 
 impl Endpoint {
@@ -270,6 +394,7 @@ impl Endpoint {
             provider: Provider::parse("own", scheme_file).unwrap(),
             secrets: vec![Secret::new(secret)],
             parameters: BTreeMap::new(),
+            variant: None,
         }
     }
 
@@ -279,6 +404,7 @@ impl Endpoint {
             provider: Provider::parse(slug, &std::fs::read_to_string(path).unwrap()).unwrap(),
             secrets: vec![Secret::new(secret)],
             parameters: BTreeMap::new(),
+            variant: None,
         }
     }
 
@@ -349,7 +475,7 @@ impl Endpoint {
         apply(&Settings {
             secrets: &secrets.collect::<Vec<_>>(),
             parameters: &self.parameters,
-            variant: None,
+            variant: self.variant,
             now: Timestamp::from_millis(1_760_000_000_000),
             fetched: &BTreeMap::new(),
         })
