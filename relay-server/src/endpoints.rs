@@ -1,5 +1,6 @@
 //! The endpoints in memory, by key and by name, with their compiled schemes; written through to the store.
 
+mod capture;
 mod check;
 mod meters;
 mod rules;

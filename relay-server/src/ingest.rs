@@ -3,6 +3,7 @@
 mod admission;
 mod answer;
 mod body;
+mod challenge;
 mod normalised;
 
 use std::net::IpAddr;
@@ -68,12 +69,16 @@ enum IngestError {
     Random,
     #[error("the provider's key could not be fetched")]
     KeyLate,
+    #[error("the endpoint takes no secret from a challenge")]
+    SecretRefused,
+    #[error("the subscription could not be confirmed")]
+    Unconfirmed,
     #[error("could not keep the event")]
     Store(#[from] StoreError),
 }
 
 /// Answers one request.
-pub(crate) async fn take_in(relay: &Relay, arrival: Arrival) -> Reply {
+pub(crate) async fn take_in(relay: &Arc<Relay>, arrival: Arrival) -> Reply {
     match keep(relay, arrival).await {
         Ok(response) => Reply {
             response,
@@ -83,7 +88,7 @@ pub(crate) async fn take_in(relay: &Relay, arrival: Arrival) -> Reply {
     }
 }
 
-async fn keep(relay: &Relay, arrival: Arrival) -> Result<Response<Full<Bytes>>, IngestError> {
+async fn keep(relay: &Arc<Relay>, arrival: Arrival) -> Result<Response<Full<Bytes>>, IngestError> {
     let Arrival {
         recorded,
         parts,
@@ -127,6 +132,14 @@ async fn keep(relay: &Relay, arrival: Arrival) -> Result<Response<Full<Bytes>>, 
     }
     if let Some(refused) = handshake.as_ref().filter(|reply| !reply.is_accepted) {
         return Ok(answer::handshake(refused));
+    }
+    let (mut head, mut head_source, mut body) = (head, head_source, body);
+    if let Some(reply) = &handshake {
+        challenge::settle(relay, &endpoint, reply, now).await?;
+        if let Some(secret) = &reply.captured_secret {
+            (head, body) = challenge::without_secret(&head, body, secret);
+            head_source = HeadSource::Normalised;
+        }
     }
     let decision = Decision::of(&verdict, handshake.is_some(), endpoint.endpoint.on_failure);
     if let Verdict::Failed(failure) = &verdict

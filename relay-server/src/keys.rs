@@ -312,6 +312,7 @@ fn text(kept: &Kept) -> Result<String, KeyTrouble> {
 }
 
 #[cfg(test)]
+#[path = "../tests/journeys/key_server.rs"]
 mod key_server;
 #[cfg(test)]
 mod tests;

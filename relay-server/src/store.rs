@@ -22,6 +22,7 @@ mod consumers;
 mod attempts;
 mod replays;
 mod endpoints;
+mod capture;
 mod tokens;
 mod readers;
 mod sweeper;

@@ -170,6 +170,7 @@ mod tests {
             parameters: BTreeMap::new(),
             ack: Ack::default(),
             on_failure: OnFailure::Reject,
+            await_secret: false,
             max_body: 1000,
             retention: Retention::default(),
             limits: towline_shared::api::EndpointLimits::default(),

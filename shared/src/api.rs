@@ -106,6 +106,9 @@ pub struct EndpointView {
     pub ack: Ack,
     /// What happens to requests whose check fails.
     pub on_failure: OnFailure,
+    /// Whether it takes a secret that a challenge of the provider hands over: while it has none, and once more when asked to.
+    #[serde(default)]
+    pub awaits_secret: bool,
     /// The longest body in bytes.
     pub max_body: u64,
     /// What it keeps, the relay's own limits included.
@@ -326,6 +329,9 @@ pub struct ChangeEndpoint {
     /// As in [`CreateEndpoint`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub on_failure: Option<OnFailure>,
+    /// Whether one more secret is taken from a challenge of the provider, beside those that are there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub await_secret: Option<bool>,
     /// As in [`CreateEndpoint`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_body: Option<u64>,

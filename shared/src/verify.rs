@@ -287,6 +287,12 @@ impl Provider {
         allowed.all(Scheme::needs_secret)
     }
 
+    /// Whether one of its challenges hands over a secret.
+    pub fn hands_over_secrets(&self) -> bool {
+        let mut handshakes = self.handshakes.iter();
+        handshakes.any(|handshake| handshake.capture_secret.is_some())
+    }
+
     /// Whether any of its requests may be signed with a key that the provider publishes.
     pub fn publishes_keys(&self) -> bool {
         self.schemes.iter().any(Scheme::has_published_key)

@@ -90,6 +90,7 @@ pub(super) async fn change(
         parameters: asked.parameters,
         ack: asked.ack,
         on_failure: asked.on_failure,
+        await_secret: asked.await_secret,
         max_body: asked.max_body,
         retention: asked.retention,
         limits: asked.limits,

@@ -26,6 +26,7 @@ pub(super) fn endpoint(relay: &Relay, live: &LiveEndpoint) -> EndpointView {
         parameters: endpoint.parameters.clone(),
         ack: endpoint.ack.clone(),
         on_failure: endpoint.on_failure,
+        awaits_secret: live.awaits_secret(),
         max_body: endpoint.max_body,
         retention: endpoint.retention.within(relay.config.retention),
         limits: live.meters.limits(),

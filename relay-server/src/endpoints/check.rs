@@ -175,6 +175,7 @@ mod tests {
             parameters: BTreeMap::new(),
             ack: Ack::default(),
             on_failure: OnFailure::default(),
+            await_secret: false,
             max_body: 1,
             retention: Retention::default(),
             limits: towline_shared::api::EndpointLimits::default(),

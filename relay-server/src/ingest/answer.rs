@@ -122,6 +122,12 @@ pub(super) fn refused(refusal: &IngestError) -> Reply {
             "the body ended early or is malformed",
         ),
         IngestError::KeyLate => return key_late(),
+        IngestError::Unconfirmed => return unconfirmed(),
+        IngestError::SecretRefused => (
+            StatusCode::FORBIDDEN,
+            "secret_refused",
+            "the challenge is refused",
+        ),
         IngestError::OverLimit(_) | IngestError::Random | IngestError::Store(_) => {
             return unavailable(refusal);
         }
@@ -171,6 +177,20 @@ fn key_late() -> Reply {
             "the provider's key could not be fetched; nothing was kept; send it again later"
                 .to_owned(),
         ),
+    );
+    Reply {
+        response: with_field(response, RETRY_AFTER, "15"),
+        is_last: false,
+    }
+}
+
+/// 503: the provider sends the challenge again, and it is confirmed then.
+fn unconfirmed() -> Reply {
+    let response = problem(
+        StatusCode::SERVICE_UNAVAILABLE,
+        "unconfirmed",
+        "the subscription could not be confirmed yet",
+        Some("nothing was kept; send it again later".to_owned()),
     );
     Reply {
         response: with_field(response, RETRY_AFTER, "15"),

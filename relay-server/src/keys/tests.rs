@@ -7,15 +7,22 @@ use serde_json::json;
 use towline_shared::head::{Head, Version};
 use towline_shared::verify::{Body, Provider, Request, Settings};
 
-use super::key_server::{
-    Answer, Authority, KeyServer, below, certificate, ok, only, root, with_status,
-};
+use super::key_server::{Answer, Authority, KeyServer, below, certificate, ok, root, with_status};
 use super::*;
 
 const SNS: &str = "sns.us-east-1.amazonaws.com";
 const ISSUERS: &str = "crt.r2m01.amazontrust.com";
 const SETS: &str = "acme.kinde.com";
 const ONE: EndpointId = EndpointId(1);
+
+/// The way to these servers, and to nothing else.
+pub(super) fn only(root: &Authority, hosts: &[(&str, &KeyServer)]) -> Outbound {
+    let address = |(host, server): &(&str, &KeyServer)| ((*host).to_owned(), server.address);
+    Outbound::Only {
+        hosts: hosts.iter().map(address).collect(),
+        roots: vec![root.der().clone()],
+    }
+}
 
 fn now() -> Timestamp {
     Timestamp::from(SystemTime::now())

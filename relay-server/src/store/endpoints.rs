@@ -52,6 +52,8 @@ struct Settings {
     on_failure: OnFailure,
     max_body: u64,
     #[serde(default)]
+    await_secret: bool,
+    #[serde(default)]
     retention: Retention,
     #[serde(default)]
     limits: EndpointLimits,
@@ -152,7 +154,8 @@ pub(super) fn all(connection: &Connection, sealer: &Sealer) -> Result<Vec<Endpoi
     Ok(endpoints)
 }
 
-fn by_name(writing: &Writing<'_>, name: &EndpointName) -> Result<Endpoint, Failure> {
+/// The endpoint with this name.
+pub(super) fn by_name(writing: &Writing<'_>, name: &EndpointName) -> Result<Endpoint, Failure> {
     let mut query = writing.connection.prepare_cached(BY_NAME)?;
     let mut rows = query.query(named_params! { ":name": name.as_str() })?;
     let Some(row) = rows.next()? else {
@@ -176,6 +179,7 @@ fn read(connection: &Connection, sealer: &Sealer, row: &Row<'_>) -> Result<Endpo
         ack: settings.ack,
         on_failure: settings.on_failure,
         max_body: settings.max_body,
+        await_secret: settings.await_secret,
         retention: settings.retention,
         limits: settings.limits,
         created_at: Timestamp::from_millis(row.get::<_, i64>(4)?.cast_unsigned()),
@@ -227,6 +231,7 @@ pub(super) fn create(writing: &mut Writing<'_>, new: &NewEndpoint) -> Result<End
         ack: new.ack.clone(),
         on_failure: new.on_failure,
         max_body: new.max_body,
+        await_secret: false,
         retention: new.retention,
         limits: new.limits,
     };
@@ -284,6 +289,7 @@ pub(super) fn change(
         ack: change.ack.clone().unwrap_or(was.ack),
         on_failure: change.on_failure.unwrap_or(was.on_failure),
         max_body: change.max_body.unwrap_or(was.max_body),
+        await_secret: change.await_secret.unwrap_or(was.await_secret),
         retention: change.retention.unwrap_or(was.retention),
         limits: change.limits.unwrap_or(was.limits),
     };

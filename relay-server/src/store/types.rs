@@ -49,6 +49,8 @@ pub struct Endpoint {
     pub ack: Ack,
     /// What happens to requests whose check fails.
     pub on_failure: OnFailure,
+    /// Whether one more secret is taken from a challenge of the provider.
+    pub await_secret: bool,
     /// The longest body in bytes.
     pub max_body: u64,
     /// What it keeps, as far as the relay lets it.
@@ -118,6 +120,8 @@ pub struct EndpointChange {
     pub ack: Option<Ack>,
     /// As in [`Endpoint`].
     pub on_failure: Option<OnFailure>,
+    /// As in [`Endpoint`].
+    pub await_secret: Option<bool>,
     /// As in [`Endpoint`].
     pub max_body: Option<u64>,
     /// As in [`Endpoint`].

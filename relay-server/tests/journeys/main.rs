@@ -6,12 +6,16 @@
     reason = "a test ends where something is not as it must be"
 )]
 
+mod handshakes;
 mod interface;
 mod limits;
 mod oauth;
+#[allow(dead_code, reason = "the tests of the library use all of it")]
+mod key_server;
 mod relay;
 mod retention;
 mod session;
+mod sns;
 mod streams;
 mod tail;
 mod wire;

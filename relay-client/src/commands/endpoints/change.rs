@@ -41,6 +41,9 @@ pub struct Change {
     /// The longest body in bytes
     #[arg(long, value_name = "BYTES")]
     max_body: Option<u64>,
+    /// Take one more secret from the next challenge of the provider, as Asana and Notion send it
+    #[arg(long)]
+    await_secret: bool,
     /// Keep everything, as far as the relay lets it
     #[arg(long, conflicts_with_all = ["keep_for", "keep_events", "keep_bytes"])]
     keep_everything: bool,
@@ -82,6 +85,7 @@ impl Change {
             }),
             ack: self.ack(),
             max_body: self.max_body,
+            await_secret: self.await_secret.then_some(true),
             retention: (self.keep.is_given() || self.keep_everything)
                 .then(|| self.keep.retention()),
             limits: (self.intake.is_given() || self.no_limits).then(|| self.intake.limits()),

@@ -96,6 +96,10 @@ fn facts(endpoint: &EndpointView, context: &Context) -> Vec<(&'static str, Strin
         ("keeps", keep::bounds(&endpoint.retention)),
         ("made", made),
     ];
+    if endpoint.awaits_secret {
+        let text = "takes a secret from the provider's next challenge";
+        facts.push(("waits", text.to_owned()));
+    }
     if let Some(limits) = intake::limits(&endpoint.limits) {
         facts.push(("takes in", limits));
     }

@@ -1,7 +1,8 @@
 //! The guarded GET against real servers on loopback, most of which mean ill.
 
 use super::*;
-use crate::keys::key_server::{Answer as Served, KeyServer, ok, only, root, with_status};
+use crate::keys::key_server::{Answer as Served, KeyServer, ok, root, with_status};
+use crate::keys::tests::only;
 
 const HOST: &str = "keys.example.com";
 

@@ -1,6 +1,5 @@
 //! A real server on loopback with certificates of its own, for tests: answers what it is told to, and counts.
 
-use std::collections::BTreeMap;
 use std::future::pending;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -8,12 +7,10 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, CustomExtension, IsCa, KeyPair};
 use rustls::ServerConfig;
-use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
+use rustls::pki_types::PrivatePkcs8KeyDer;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
-
-use crate::config::Outbound;
 
 /// What the server does with a request.
 pub(super) enum Answer {
@@ -170,15 +167,4 @@ fn authority_information_access(url: &str) -> CustomExtension {
     let description = [method, of(0x86, url.as_bytes())].concat();
     let content = of(0x30, &of(0x30, &description));
     CustomExtension::from_oid_content(&[1, 3, 6, 1, 5, 5, 7, 1, 1], content)
-}
-
-/// The way to these servers, and to nothing else.
-pub(super) fn only(root: &Authority, hosts: &[(&str, &KeyServer)]) -> Outbound {
-    let hosts = hosts
-        .iter()
-        .map(|(host, server)| ((*host).to_owned(), server.address));
-    Outbound::Only {
-        hosts: hosts.collect::<BTreeMap<_, _>>(),
-        roots: vec![CertificateDer::from(root.der().to_vec())],
-    }
 }
