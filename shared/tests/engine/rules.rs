@@ -149,7 +149,7 @@ fn a_missing_signature_names_each_place_of_the_allowed_schemes_once() {
 
     let all = detail(&endpoint);
     assert!(
-        all.ends_with("the header `x-new`, the header `x-old`"),
+        all.ends_with("looked for the header `x-new`, the header `x-old`"),
         "{all}"
     );
     endpoint.variant = Some("old");
