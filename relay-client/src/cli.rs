@@ -11,8 +11,8 @@ pub use values::{
 };
 
 use crate::commands::{
-    completions, demo, doctor, endpoints, events, listen, login, providers, replay, serve, sign,
-    tokens, trigger, verify,
+    completions, demo, doctor, endpoints, events, keys, listen, login, providers, replay, serve,
+    sign, tokens, trigger, verify,
 };
 use crate::screen::Wishes;
 use crate::settings;
@@ -106,6 +106,8 @@ pub enum Command {
     Verify(verify::Arguments),
     Sign(Box<sign::Arguments>),
     Trigger(Box<trigger::Arguments>),
+    #[command(subcommand)]
+    Keys(keys::Command),
     #[command(subcommand)]
     Endpoints(endpoints::Command),
     Providers(providers::Arguments),

@@ -6,6 +6,7 @@ pub mod replay;
 pub mod verify;
 pub mod sign;
 pub mod trigger;
+pub mod keys;
 pub mod endpoints;
 pub mod providers;
 pub mod tokens;
@@ -90,6 +91,7 @@ pub async fn run(cli: Cli, screen: Screen) -> anyhow::Result<Exit> {
         Command::Replay(arguments) => replay::run(arguments, &context).await,
         Command::Verify(arguments) => verify::run(arguments, &context).await,
         Command::Sign(arguments) => sign::run(&arguments, &context),
+        Command::Keys(command) => keys::run(&command, &context),
         Command::Trigger(arguments) => trigger::run(*arguments, &context).await,
         Command::Endpoints(command) => endpoints::run(command, &context).await,
         Command::Tokens(command) => tokens::run(command, &context).await,

@@ -18,7 +18,46 @@ macro_rules! embedded {
 }
 
 /// The sample files by the provider's slug, sorted; a test compares the list with the folder.
-const FILES: &[(&str, &str)] = embedded!["benji", "extole", "github", "stripe"];
+const FILES: &[(&str, &str)] = embedded![
+    "benji",
+    "bitbucket",
+    "calendly",
+    "clerk",
+    "contentful",
+    "discord",
+    "docusign",
+    "extole",
+    "github",
+    "gitlab",
+    "hubspot",
+    "intercom",
+    "jira",
+    "lemonsqueezy",
+    "linear",
+    "meta",
+    "notion",
+    "okta",
+    "openai",
+    "paddle",
+    "pagerduty",
+    "paypal",
+    "plaid",
+    "postmark",
+    "razorpay",
+    "sendgrid",
+    "sentry",
+    "shopify",
+    "slack",
+    "square",
+    "stripe",
+    "supabase",
+    "telegram",
+    "twilio",
+    "typeform",
+    "vercel",
+    "zendesk",
+    "zoom",
+];
 
 static PARSED: LazyLock<BTreeMap<&str, Manifest>> = LazyLock::new(|| {
     let parsed = |(slug, text): &(&'static str, &str)| {
@@ -43,6 +82,8 @@ pub struct Webhook {
     pub fields: Vec<(String, String)>,
     /// The body.
     pub body: Vec<u8>,
+    /// Fields with further signatures that the provider sends beside the main one.
+    pub also_signed: &'static [String],
     /// The provider's id of the delivery, where it has one.
     pub delivery_id: Option<String>,
 }
@@ -73,6 +114,11 @@ pub fn of(provider: &str) -> impl Iterator<Item = Sample> + use<> {
             event,
         })
     })
+}
+
+/// How a provider shows its public key, where that is another form than its scheme file says.
+pub fn public_key_form(provider: &str) -> Option<&'static str> {
+    PARSED.get(provider)?.public_key.as_deref()
 }
 
 /// The sample of a provider by its name, or by the first words of it: `pull_request` is `pull_request.opened`
@@ -160,12 +206,20 @@ impl Sample {
         Webhook {
             fields,
             body: fill(self.event.body.trim_end_matches('\n')).into_bytes(),
+            also_signed: &self.manifest.also_signed,
             delivery_id,
         }
     }
 }
 
 impl Webhook {
+    /// The fields as a signer looks at them: a signature that is there already is made again.
+    pub fn fields_to_sign(&self) -> Vec<(String, String)> {
+        let old = self.also_signed.iter();
+        let old = old.map(|name| (name.clone(), "-".to_owned()));
+        self.fields.iter().cloned().chain(old).collect()
+    }
+
     /// Puts the fields of a signature in; those of the same names give way to them.
     pub fn add_signature(&mut self, signature: Vec<(String, String)>) {
         self.fields.retain(|(name, _)| {

@@ -15,6 +15,7 @@ mod candidates;
 mod digest;
 mod der;
 mod asymmetric;
+mod private_key;
 mod key_fetch;
 mod certificate;
 mod jwt;
@@ -53,6 +54,7 @@ use handshake::Handshake;
 pub use issued::{IssuedToken, IssuedTokens};
 pub use json::with_json_value;
 pub(crate) use json::{Pointer, document, elements};
+pub use private_key::{KeyKind, PrivateKey, PrivateKeyError};
 pub use resign::{Captured, DeliveryIdPlace, Resigned, fresh_delivery_id};
 use scheme::Scheme;
 use template::Template;
@@ -379,5 +381,35 @@ impl Provider {
         settings: &Settings<'_>,
     ) -> Result<Vec<(String, String)>, SignError> {
         sign::headers(self, request, settings)
+    }
+    /// The same by the provider's asymmetric schemes, with a private key of one's own in the place of the provider's:
+    /// valid for whoever trusts its public half ([`Provider::public_key_text`]).
+    ///
+    /// # Errors
+    /// When no scheme signs with a key of this kind, or a part is missing.
+    pub fn sign_with_key(
+        &self,
+        request: &Unsigned<'_>,
+        settings: &Settings<'_>,
+        key: &PrivateKey,
+    ) -> Result<Vec<(String, String)>, SignError> {
+        sign::headers_by_own_key(self, request, settings, key)
+    }
+
+    /// The kinds of private keys that the provider's schemes sign with; none where all sign with secrets.
+    pub fn key_kinds(&self, variant: Option<&str>) -> Vec<KeyKind> {
+        sign::key_kinds(self, variant)
+    }
+
+    /// The public half of a key in the form in which the provider shows its own.
+    ///
+    /// # Errors
+    /// When no scheme signs with a key of this kind.
+    pub fn public_key_text(
+        &self,
+        variant: Option<&str>,
+        key: &PrivateKey,
+    ) -> Result<String, SignError> {
+        sign::public_key_text(self, variant, key)
     }
 }

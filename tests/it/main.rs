@@ -23,6 +23,7 @@ mod listen_command;
 mod long_and_slow;
 mod no_room;
 mod oauth;
+mod own_keys;
 mod resign;
 mod resume;
 mod signatures;

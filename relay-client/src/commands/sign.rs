@@ -80,9 +80,7 @@ pub fn run(arguments: &Arguments, context: &Context) -> anyhow::Result<Exit> {
     )?;
     if signer.lacks_secret() {
         let usage = Failure::usage("no secret is given");
-        return Err(usage
-            .hint("name its source with `--secret-file` or `--secret-env`")
-            .into());
+        return Err(usage.hint(signer.secret_hint()).into());
     }
     let body = read_body(&arguments.body, context)?;
     let fields = signer.sign(&Unsigned {

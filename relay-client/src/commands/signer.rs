@@ -8,8 +8,9 @@ use clap::Args;
 use towline_shared::id::SecretName;
 use towline_shared::secret::Secret;
 use towline_shared::time::Timestamp;
-use towline_shared::verify::{Provider, Settings, SignError, Unsigned};
+use towline_shared::verify::{PrivateKey, Provider, Settings, SignError, Unsigned};
 
+use super::keys::read_private_key;
 use super::provider_options::{SchemeOptions, check_provider};
 use super::{Context, Failure, wall_clock};
 use crate::settings::SecretSource;
@@ -24,6 +25,9 @@ pub(super) struct SecretChoice {
     /// The variable that holds the signing secret
     #[arg(long, value_name = "VARIABLE")]
     pub(super) secret_env: Option<String>,
+    /// A private key of your own (PEM), for providers that sign with one
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["secret_file", "secret_env"])]
+    pub(super) key_file: Option<PathBuf>,
 }
 
 impl SecretChoice {
@@ -50,6 +54,7 @@ pub(super) struct Signer {
     /// The only scheme to sign by.
     pub(super) variant: Option<String>,
     now: Option<Timestamp>,
+    key: Option<PrivateKey>,
 }
 
 impl Signer {
@@ -69,7 +74,9 @@ impl Signer {
             Some(secret) => vec![("given".parse()?, secret)],
             None => Vec::new(),
         };
+        let key = secret.key_file.as_deref().map(read_private_key);
         Ok(Self {
+            key: key.transpose()?,
             provider,
             secrets,
             parameters: scheme.parameters()?,
@@ -80,7 +87,23 @@ impl Signer {
 
     /// Whether a signature needs a secret that was not given.
     pub(super) fn lacks_secret(&self) -> bool {
-        self.secrets.is_empty() && self.provider.needs_secret(self.variant.as_deref())
+        self.key.is_none()
+            && self.secrets.is_empty()
+            && self.provider.needs_secret(self.variant.as_deref())
+    }
+
+    /// How to give what is lacking.
+    pub(super) fn secret_hint(&self) -> String {
+        let slug = self.provider.slug();
+        if self.provider.key_kinds(self.variant.as_deref()).is_empty() {
+            return "name the source of the one that your app checks with by `--secret-file` or `--secret-env`"
+                .to_owned();
+        }
+        format!(
+            "{} signs with a private key: let your app trust one of your own while you try it (`towline keys new \
+             {slug}`), and sign with `--key-file FILE`",
+            self.provider.name()
+        )
     }
 
     /// The fields that make the request valid.
@@ -95,25 +118,33 @@ impl Signer {
             now: self.now.unwrap_or_else(wall_clock::now),
             fetched: &BTreeMap::new(),
         };
-        let signed = self.provider.sign(request, &settings);
+        let signed = match &self.key {
+            Some(key) => self.provider.sign_with_key(request, &settings, key),
+            None => self.provider.sign(request, &settings),
+        };
         signed.map_err(|error| self.failure(error))
     }
 
     fn failure(&self, error: SignError) -> Failure {
         let slug = self.provider.slug();
         let hint = match &error {
-            SignError::Asymmetric { .. } => {
-                "your app can be given another public key while you test; without that only the provider can sign"
-                    .to_owned()
+            SignError::Asymmetric { .. } => self.secret_hint(),
+            SignError::Unusable(_) if self.lacks_secret() => self.secret_hint(),
+            SignError::Unusable(_) if self.key.is_some() => {
+                format!("`towline keys new {slug}` makes a key of the right kind, or says how")
             }
-            SignError::Unusable(_) if self.lacks_secret() => {
-                "name the secret's source with `--secret-file` or `--secret-env`".to_owned()
+            SignError::Unusable(why) if why.contains("not in a header") => {
+                "only signatures in header fields are made: one in the body or the URL would change what is sent"
+                    .to_owned()
             }
             SignError::Unusable(why) if why.contains("parameter") => {
                 "give the scheme's parameters with `--param KEY=VALUE`".to_owned()
             }
             SignError::Unusable(_) => {
-                format!("the secret must have the form in which {} shows it", self.provider.name())
+                format!(
+                    "the secret must have the form in which {} shows it",
+                    self.provider.name()
+                )
             }
         };
         Failure::invalid(format!("nothing can be signed as `{slug}`"))

@@ -13,9 +13,14 @@ pub(super) struct Manifest {
     /// Parameters that the provider's scheme needs.
     #[serde(default)]
     pub(super) parameters: BTreeMap<String, String>,
+    /// The form in which the provider shows its public key.
+    pub(super) public_key: Option<String>,
     /// Fields of every event, each `Name: value`.
     #[serde(default)]
     pub(super) headers: Vec<String>,
+    /// Fields with further signatures, such as the older one by SHA-1.
+    #[serde(default)]
+    pub(super) also_signed: Vec<String>,
     #[serde(default = "json")]
     pub(super) content_type: String,
     /// What an id of a delivery looks like.

@@ -185,7 +185,7 @@ fn signed(sample: &Sample, webhook: &Webhook) -> Result<Vec<(String, String)>, S
     let unsigned = Unsigned {
         method: "POST",
         url: URL,
-        fields: &webhook.fields,
+        fields: &webhook.fields_to_sign(),
         body: &webhook.body,
     };
     let provider = Provider::builtin(sample.provider()).unwrap();

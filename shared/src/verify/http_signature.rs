@@ -1,5 +1,7 @@
 //! HTTP message signatures with Ed25519: RFC 9421 and the older draft-cavage-http-signatures.
 
+mod sign;
+
 use super::asymmetric::{PublicKey, SignatureAlgorithm};
 use super::delivery::Delivery;
 use super::digest::{Hash, is_equal};
@@ -55,7 +57,7 @@ impl HttpSignatureRule {
         let delivery = evaluation.delivery;
         let signed = match &self.style {
             Style::Cavage => cavage(value, delivery)?,
-            Style::Rfc9421 { require, .. } => rfc9421(delivery, require)?,
+            Style::Rfc9421 { require, .. } => rfc9421(delivery, require, value)?,
         };
         let signer = self.signer(&signed, evaluation, secrets)?;
         if let Style::Rfc9421 { tolerance, .. } = &self.style {
@@ -184,13 +186,17 @@ fn quoted_parameter<'v>(value: &'v str, name: &str) -> Option<&'v str> {
 }
 
 /// `Signature-Input: label=("@method" "content-digest");created=1;alg="ed25519"`, `Signature: label=:…:`
-fn rfc9421(delivery: &Delivery<'_>, require: &[String]) -> Result<SignedText, Failing> {
-    let text_of = |name| -> Result<&str, Failing> {
-        let bytes = header(delivery, name)?;
+fn rfc9421(
+    delivery: &Delivery<'_>,
+    require: &[String],
+    value: &[u8],
+) -> Result<SignedText, Failing> {
+    let text = |bytes, name| -> Result<&str, Failing> {
         std::str::from_utf8(bytes)
             .map_err(|_| malformed(format!("the header `{name}` is not text")))
     };
-    let (input, value) = (text_of("signature-input")?, text_of("signature")?);
+    let input = text(header(delivery, "signature-input")?, "signature-input")?;
+    let value = text(value, "signature")?;
     let unreadable =
         || malformed("`Signature-Input` and `Signature` are not one labelled signature");
     let (label, parameters) = input.split_once('=').ok_or_else(unreadable)?;

@@ -1,13 +1,13 @@
 //! JSON Web Tokens as signatures (RFC 7519, RFC 8725): the algorithm must be one that the scheme lists, and
 //! claims tie the token to the request.
 
+mod sign;
 mod token;
 
 use serde_json::{Map, Value};
 
 use super::asymmetric::{PublicKey, SignatureAlgorithm};
 use super::digest::{Hash, is_equal};
-use super::encoding::Encoding;
 use super::evaluate::Evaluation;
 use super::fingerprint::{Fingerprint, Proof};
 use super::key_fetch::{KeySet, fetched_key};
@@ -19,9 +19,6 @@ use token::{Token, is_public_key, keys_in_secrets};
 
 /// How far in the future `iat` may lie, in seconds, when the scheme has no larger leeway.
 const FUTURE_ISSUE_SECONDS: f64 = 60.0;
-
-/// How long a token that we sign is valid.
-const TOKEN_LIFETIME_SECONDS: i64 = 300;
 
 /// What a token must be.
 #[derive(Debug)]
@@ -67,15 +64,6 @@ impl JwtAlgorithm {
             "EdDSA" => Self::PublicKey(SignatureAlgorithm::Ed25519),
             _ => return None,
         })
-    }
-
-    /// The registered name of an HMAC.
-    pub(super) const fn hmac_name(hash: Hash) -> &'static str {
-        match hash {
-            Hash::Sha384 => "HS384",
-            Hash::Sha512 => "HS512",
-            Hash::Sha256 | Hash::Sha1 => "HS256",
-        }
     }
 }
 
@@ -199,60 +187,6 @@ impl JwtRule {
             }
         }
         Ok(())
-    }
-}
-
-impl JwtRule {
-    /// A token that the rule accepts; `None` when the scheme has no HMAC among its algorithms.
-    pub(super) fn sign(
-        &self,
-        evaluation: &Evaluation<'_>,
-        secret: &[u8],
-    ) -> Result<Option<Vec<u8>>, Trouble> {
-        let hmac = self
-            .algorithms
-            .iter()
-            .find_map(|algorithm| match algorithm {
-                JwtAlgorithm::Hmac(hash) => Some(*hash),
-                JwtAlgorithm::PublicKey(_) => None,
-            });
-        let Some(hash) = hmac else {
-            return Ok(None);
-        };
-        let now = evaluation.delivery.settings.now.as_seconds();
-        let mut claims = Map::new();
-        claims.insert("iat".to_owned(), now.into());
-        if self.is_start_required {
-            claims.insert("nbf".to_owned(), now.into());
-        }
-        if self.is_expiry_required {
-            claims.insert("exp".to_owned(), (now + TOKEN_LIFETIME_SECONDS).into());
-        }
-        for claim in &self.claims {
-            let Some(template) = claim.values.first() else {
-                continue;
-            };
-            match evaluation.render_text(template) {
-                Ok(value) => {
-                    claims.insert(claim.name.clone(), value.into());
-                }
-                Err(Trouble::Absent(_)) => {}
-                Err(trouble) => return Err(trouble),
-            }
-        }
-        let header = format!(
-            "{{\"alg\":\"{}\",\"typ\":\"JWT\"}}",
-            JwtAlgorithm::hmac_name(hash)
-        );
-        let claims = Value::Object(claims).to_string();
-        let encoded = |bytes: &[u8]| Encoding::Base64Url.encode(bytes);
-        let signed = format!(
-            "{}.{}",
-            encoded(header.as_bytes()),
-            encoded(claims.as_bytes())
-        );
-        let signature = encoded(&hash.hmac(secret, signed.as_bytes()));
-        Ok(Some(format!("{signed}.{signature}").into_bytes()))
     }
 }
 

@@ -1,6 +1,7 @@
 //! Makes the header fields that a provider would send: the way of `attempt`, backwards. What the scheme reads
 //! besides the body is taken from the request where it is there, and made afresh where it is not.
 
+mod own_key;
 mod value;
 
 use super::condition::Test;
@@ -8,14 +9,18 @@ use super::delivery::Delivery;
 use super::digest::Hash;
 use super::evaluate::Evaluation;
 use super::filters::Filter;
+use super::private_key::PrivateKey;
 use super::scheme::{Algorithm, Method, Scheme};
 use super::template::{Expression, Source, Template};
+use super::trouble::Failing;
 use super::url::UrlParts;
 use super::{Body, Provider, Request, Settings, SignError, Unsigned};
 use crate::head::{Head, Version};
 use value::{through_filters_backwards, unusable, written};
 
 type Fields = Vec<(String, String)>;
+
+pub(super) use own_key::{headers_by_own_key, key_kinds, public_key_text};
 
 /// The header fields that make the request valid, in order.
 pub(super) fn headers(
@@ -32,6 +37,7 @@ pub(super) fn headers(
             scheme,
             request,
             settings,
+            key: None,
         };
         match signing.fields() {
             Ok(mut fields) => {
@@ -74,11 +80,19 @@ struct Signing<'s> {
     scheme: &'s Scheme,
     request: &'s Unsigned<'s>,
     settings: &'s Settings<'s>,
+    /// A private key of one's own, instead of a secret.
+    key: Option<&'s PrivateKey>,
 }
 
 impl Signing<'_> {
     /// The new fields, after our own check has accepted them.
     fn fields(&self) -> Result<Fields, SignError> {
+        let fields = self.unchecked_fields()?;
+        self.check(&fields)?;
+        Ok(fields)
+    }
+
+    fn unchecked_fields(&self) -> Result<Fields, SignError> {
         let place = self.place()?;
         let name = self.header_name(place)?;
         let secret = self.secret()?;
@@ -89,11 +103,15 @@ impl Signing<'_> {
             self.credential(delivery, secret, &parts)
         })?;
         fields.push((name, through_filters_backwards(place, credential)?));
-        self.with_request(&fields, |delivery| {
+        Ok(fields)
+    }
+
+    fn check(&self, fields: &Fields) -> Result<(), SignError> {
+        self.with_request(fields, |delivery| {
             let result = self.provider.match_scheme(delivery);
             result.map_err(|failing| SignError::Unusable(failing.detail))
         })?;
-        Ok(fields)
+        Ok(())
     }
 
     fn check_conditions(&self, delivery: &Delivery<'_>) -> Result<(), SignError> {
@@ -133,7 +151,7 @@ impl Signing<'_> {
     /// Where the signature goes; only a header can be set without changing body or URL.
     fn place(&self) -> Result<&Expression, SignError> {
         match rank(self.scheme) {
-            ASYMMETRIC_RANK => return Err(self.asymmetric()),
+            ASYMMETRIC_RANK if self.key.is_none() => return Err(self.asymmetric()),
             ISSUED_RANK => return Err(self.issued()),
             _ => {}
         }
@@ -186,6 +204,9 @@ impl Signing<'_> {
     }
 
     fn secret(&self) -> Result<Option<&[u8]>, SignError> {
+        if self.key.is_some() {
+            return Ok(None);
+        }
         let mut secrets = self.settings.secrets.iter();
         let own = secrets.find(|(_, secret)| self.scheme.takes_secret(secret.expose()));
         match own {
@@ -219,6 +240,12 @@ impl Signing<'_> {
                     self.push_missing(&mut fields, name, || value.clone());
                 }
             }
+        }
+        if let (Method::HttpSignature(rule), Some(key)) = (&self.scheme.method, self.key) {
+            let more = self.with_request(&[], |delivery| {
+                rule.companions(delivery, key).map_err(unusable_failing)
+            })?;
+            fields.extend(more);
         }
         let Method::Signed(signed) = &self.scheme.method else {
             return Ok(fields);
@@ -339,14 +366,25 @@ impl Signing<'_> {
                 let expected = evaluation.render(expected).map_err(unusable)?;
                 Ok(expected.into_owned())
             }
+            Method::Jwt(rule) if let Some(key) = self.key => {
+                let token = rule.sign_with_key(&evaluation, key);
+                token.map_err(unusable)?.ok_or_else(|| self.asymmetric())
+            }
             Method::Jwt(rule) => {
                 let token = rule.sign(&evaluation, secret.unwrap_or_default());
                 token.map_err(unusable)?.ok_or_else(|| self.asymmetric())
             }
-            Method::HttpSignature(_) => Err(self.asymmetric()),
             Method::Issued => Err(self.issued()),
+            Method::HttpSignature(rule) => {
+                let key = self.key.ok_or_else(|| self.asymmetric())?;
+                let value = rule.sign(delivery, key).map_err(unusable_failing)?;
+                value.ok_or_else(|| self.asymmetric())
+            }
             Method::Signed(signed) => {
-                let signature = signed.sign(&evaluation)?;
+                let signature = match self.key {
+                    Some(key) => signed.sign_with_key(&evaluation, key)?,
+                    None => signed.sign(&evaluation)?,
+                };
                 written(&signed.rule, parts, &signature, &evaluation)
             }
         }
@@ -392,6 +430,10 @@ impl Signing<'_> {
         };
         look(&Delivery::new(&request, self.settings))
     }
+}
+
+fn unusable_failing(failing: Failing) -> SignError {
+    SignError::Unusable(failing.detail)
 }
 
 fn has_field(fields: &[(String, String)], name: &str) -> bool {

@@ -7,6 +7,7 @@ mod case;
 mod facts;
 mod repeats;
 mod robustness;
+mod own_keys;
 mod rules;
 mod signing;
 mod vectors;

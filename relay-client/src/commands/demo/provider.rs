@@ -137,14 +137,14 @@ fn whole_answer(bytes: &[u8]) -> anyhow::Result<Option<Answer>> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::samples::EXTOLE_REWARD_EARNED;
     use super::*;
 
     #[test]
     fn signatures_are_those_that_others_computed() {
+        // RFC 4231, test case 2.
         assert_eq!(
-            hex_sha256("extole-Client-Key-1", EXTOLE_REWARD_EARNED.as_bytes()),
-            "7121a17d15442759cb298ed18fd84c7ea61fe46df3a0862d03d1f2233e94072d"
+            hex_sha256("Jefe", b"what do ya want for nothing?"),
+            "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843"
         );
         // RFC 2202, test case 2.
         assert_eq!(

@@ -7,9 +7,7 @@ use towline_shared::id::EndpointName;
 use towline_shared::time::Timestamp;
 
 use super::provider::{base64_sha256, basic, hex_sha1, hex_sha256, imf_fixdate, jwt};
-use super::samples::{
-    BENJI_CAMPAIGN, BENJI_TRANSACTION, BENJI_USER, EXTOLE_REWARD_EARNED, NOT_JSON, gzip,
-};
+use super::samples::{Bodies, NOT_JSON, gzip};
 
 /// The salt of the subscribe call.
 const SALT: &str = "benji-salt-4f1c";
@@ -86,13 +84,19 @@ pub(super) fn endpoints() -> anyhow::Result<Vec<CreateEndpoint>> {
 
 /// The webhooks in order.
 pub(super) fn webhooks(now: Timestamp) -> Vec<Webhook> {
-    [benji(now), extole(now), odd(), vec![wrong()]]
-        .into_iter()
-        .flatten()
-        .collect()
+    let bodies = Bodies::at(now);
+    [
+        benji(now, &bodies),
+        extole(now, &bodies),
+        odd(&bodies),
+        vec![wrong(&bodies)],
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
-fn benji(now: Timestamp) -> Vec<Webhook> {
+fn benji(now: Timestamp, bodies: &Bodies) -> Vec<Webhook> {
     let signed = |title, body: &str, signature: String| {
         Webhook::post(title, "benji", body.as_bytes())
             .with("Content-Type", "application/json")
@@ -102,24 +106,24 @@ fn benji(now: Timestamp) -> Vec<Webhook> {
     vec![
         signed(
             "Benji transaction, hex signature",
-            BENJI_TRANSACTION,
-            hex_sha256(SALT, BENJI_TRANSACTION.as_bytes()),
+            &bodies.benji_transaction,
+            hex_sha256(SALT, bodies.benji_transaction.as_bytes()),
         ),
         signed(
             "Benji user, base64 signature",
-            BENJI_USER,
-            base64_sha256(SALT, BENJI_USER.as_bytes()),
+            &bodies.benji_user,
+            base64_sha256(SALT, bodies.benji_user.as_bytes()),
         ),
         signed(
             "Benji campaign, hex signature",
-            BENJI_CAMPAIGN,
-            hex_sha256(SALT, BENJI_CAMPAIGN.as_bytes()),
+            &bodies.benji_campaign,
+            hex_sha256(SALT, bodies.benji_campaign.as_bytes()),
         ),
     ]
 }
 
-fn extole(now: Timestamp) -> Vec<Webhook> {
-    let body = EXTOLE_REWARD_EARNED.as_bytes();
+fn extole(now: Timestamp, bodies: &Bodies) -> Vec<Webhook> {
+    let body = bodies.extole_reward.as_bytes();
     let earned = |title, endpoint, name, value: String| {
         Webhook::post(title, endpoint, body)
             .with("Content-Type", "application/json;charset=UTF-8")
@@ -165,7 +169,7 @@ fn extole(now: Timestamp) -> Vec<Webhook> {
     ]
 }
 
-fn odd() -> Vec<Webhook> {
+fn odd(bodies: &Bodies) -> Vec<Webhook> {
     let get = Webhook {
         method: "GET",
         suffix: "/rewards?a=%2F&a=/&person=Zo%C3%AB&empty=&flag&x=[1]",
@@ -173,7 +177,7 @@ fn odd() -> Vec<Webhook> {
     };
     let chunked = Webhook {
         is_chunked: true,
-        ..Webhook::post("body in chunks", "unchecked", BENJI_USER.as_bytes())
+        ..Webhook::post("body in chunks", "unchecked", bodies.benji_user.as_bytes())
     };
     vec![
         get,
@@ -195,9 +199,9 @@ fn odd() -> Vec<Webhook> {
 }
 
 /// Signed before a careless client added a line end: what the wrong signature of a real day looks like.
-fn wrong() -> Webhook {
-    let signature = hex_sha256(KEY, EXTOLE_REWARD_EARNED.as_bytes());
-    let body = format!("{EXTOLE_REWARD_EARNED}\n");
+fn wrong(bodies: &Bodies) -> Webhook {
+    let signature = hex_sha256(KEY, bodies.extole_reward.as_bytes());
+    let body = format!("{}\n", bodies.extole_reward);
     Webhook {
         is_rejected: true,
         ..Webhook::post("Extole, wrong signature", "extole-sha256", body.as_bytes())

@@ -89,7 +89,7 @@ impl<'a> Composer<'a> {
             let mut signature = signer.sign(&Unsigned {
                 method: METHOD,
                 url: &self.url,
-                fields: &webhook.fields,
+                fields: &webhook.fields_to_sign(),
                 body: &webhook.body,
             })?;
             if self.content.forged {
@@ -114,6 +114,7 @@ impl<'a> Composer<'a> {
             None => Webhook {
                 fields: vec![("Content-Type".to_owned(), "application/json".to_owned())],
                 body: Vec::new(),
+                also_signed: &[],
                 delivery_id: None,
             },
         };
@@ -222,7 +223,9 @@ fn signer(
         }
         Some(endpoint) => {
             let name = &endpoint.name;
-            let failure = Failure::usage(format!("the endpoint `{name}` checks signatures, and no secret is given"));
+            let failure = Failure::usage(format!(
+                "the endpoint `{name}` checks signatures, and no secret is given"
+            ));
             Err(failure
                 .hint(format!(
                     "the relay never gives a secret away: name yours with `--secret-file` or `--secret-env`, or add one \
@@ -231,7 +234,7 @@ fn signer(
                 .into())
         }
         None => Err(Failure::usage("no secret is given")
-            .hint("name the one that your app checks with by `--secret-file` or `--secret-env`, or send it `--unsigned`")
+            .hint(format!("{}; or send it `--unsigned`", signer.secret_hint()))
             .into()),
     }
 }

@@ -6,6 +6,7 @@ use crate::verify::SignError;
 use crate::verify::candidates::CandidateRule;
 use crate::verify::evaluate::Evaluation;
 use crate::verify::filters::Filter;
+use crate::verify::private_key::{PrivateKey, pem_of_public_key};
 use crate::verify::scheme::{Algorithm, KeySource, Signed};
 use crate::verify::signed::digest_of;
 use crate::verify::template::Expression;
@@ -14,6 +15,29 @@ use crate::verify::trouble::Trouble;
 impl Signed {
     /// The text of the signature of the first message.
     pub(super) fn sign(&self, evaluation: &Evaluation<'_>) -> Result<String, SignError> {
+        let encoding = self.encodings.first().expect("a scheme has an encoding");
+        Ok(encoding.encode(&self.mac(evaluation)?))
+    }
+
+    /// The same by a private key of one's own.
+    pub(super) fn sign_with_key(
+        &self,
+        evaluation: &Evaluation<'_>,
+        key: &PrivateKey,
+    ) -> Result<String, SignError> {
+        let Algorithm::PublicKey(algorithm) = self.algorithm else {
+            return Err(SignError::Unusable("the key is a secret".to_owned()));
+        };
+        let message = self.messages.first().expect("a scheme has a message");
+        let message = evaluation.render(message).map_err(unusable)?;
+        let signature = key.sign(algorithm, &message).ok_or_else(|| {
+            SignError::Unusable("such signatures cannot be made with this key".to_owned())
+        })?;
+        let encoding = self.encodings.first().expect("a scheme has an encoding");
+        Ok(encoding.encode(&signature))
+    }
+
+    fn mac(&self, evaluation: &Evaluation<'_>) -> Result<Vec<u8>, SignError> {
         let KeySource::Secret(template) = &self.key else {
             return Err(SignError::Unusable("the key is the provider's".to_owned()));
         };
@@ -26,10 +50,8 @@ impl Signed {
             }
         };
         let message = self.messages.first().expect("a scheme has a message");
-        let signature = digest_of(digester, message, evaluation)
-            .map_err(|failing| SignError::Unusable(failing.detail))?;
-        let encoding = self.encodings.first().expect("a scheme has an encoding");
-        Ok(encoding.encode(&signature))
+        digest_of(digester, message, evaluation)
+            .map_err(|failing| SignError::Unusable(failing.detail))
     }
 }
 
@@ -75,6 +97,7 @@ pub(super) fn through_filters_backwards(
     for filter in place.filters.iter().rev() {
         value = match filter {
             Filter::Unbase64 => data_encoding::BASE64.encode(&value).into_bytes().into(),
+            Filter::Unpem => pem_of_public_key(&value).into_bytes().into(),
             Filter::Unhex => data_encoding::HEXLOWER.encode(&value).into_bytes().into(),
             Filter::Scheme {
                 word,
