@@ -16,6 +16,7 @@ pub mod demo;
 pub mod doctor;
 pub mod completions;
 mod failure;
+mod filter_options;
 mod local_relay;
 mod provider_options;
 mod signer;

@@ -13,6 +13,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use towline_shared::event::EventInfo;
+use towline_shared::filter::Filter;
 use towline_shared::id::{ConsumerName, EndpointName, Seq};
 use towline_shared::outcome::Attempt;
 use towline_shared::secret::Secret;
@@ -41,6 +42,8 @@ pub struct Options {
     pub concurrency: u32,
     /// How to call the app.
     pub delivery: Delivery,
+    /// Which events are wanted; all without one.
+    pub filter: Option<Filter>,
     /// The folder of the journals.
     pub state: PathBuf,
 }
@@ -91,6 +94,13 @@ pub enum News {
         /// Until the next try.
         retry_in: Duration,
     },
+    /// The filter has left events out.
+    Filtered {
+        /// How many since this was told last.
+        more: u64,
+        /// The place of the last one.
+        through: Seq,
+    },
     /// The relay no longer has these events.
     Gap {
         /// The first missing place.
@@ -113,6 +123,8 @@ pub struct Summary {
     pub failed: u64,
     /// Deliveries parked after several calls without an answer.
     pub parked: u64,
+    /// Events that the filter left out.
+    pub filtered: u64,
     /// Attempts that got no answer.
     pub unanswered: u64,
     /// Deliveries in hand that are made again next time.
@@ -144,6 +156,9 @@ pub enum ListenError {
         /// What came instead.
         detail: String,
     },
+    /// The relay does not know filters.
+    #[error("the relay ({0}) does not know filters and would send every event")]
+    NoFilters(String),
     /// The journal cannot be used.
     #[error(transparent)]
     Journal(#[from] JournalError),

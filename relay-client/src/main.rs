@@ -41,7 +41,13 @@ fn explain(report: &Report, screen: &Screen) -> Exit {
             "error:" => paint::bad(label),
             label => paint::strong(label),
         };
-        screen.notice(&format!("{label} {}", escape::line(message)));
+        let mut lines = message.split('\n');
+        let first = lines.next().unwrap_or_default();
+        screen.notice(&format!("{label} {}", escape::line(first)));
+        // Indented, so that nothing that is quoted can look like a line of ours.
+        for line in lines {
+            screen.notice(&format!("  {}", escape::line(line)));
+        }
     }
     report.exit
 }

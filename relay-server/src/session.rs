@@ -10,6 +10,7 @@ mod outgoing;
 mod registry;
 mod socket;
 mod streams;
+mod wanted;
 mod window;
 
 use std::sync::Arc;

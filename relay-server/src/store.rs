@@ -375,13 +375,29 @@ impl Store {
             .await
     }
 
-    /// Settles events that this consumer will not get, such as trimmed ones, both ends included.
+    /// Settles events that this consumer will not get, such as trimmed ones, both ends included; `filtered` of them
+    /// because its filter does not want them.
     /// Rejected events need no skipping: the cursor passes them by itself.
     ///
     /// # Errors
     /// [`StoreError::Missing`] when there is no such consumer, or no event has had the place `to` yet.
-    pub async fn skip(&self, consumer: ConsumerId, from: Seq, to: Seq) -> Result<(), StoreError> {
-        self.write(move |writing| consumers::skip(writing, consumer, from, to))
+    pub async fn skip(
+        &self,
+        consumer: ConsumerId,
+        (from, to): (Seq, Seq),
+        filtered: u64,
+    ) -> Result<(), StoreError> {
+        self.write(move |writing| consumers::skip(writing, consumer, (from, to), filtered))
+            .await
+    }
+
+    /// Notes which events a consumer wants, as its session says; empty for all.
+    ///
+    /// # Errors
+    /// [`StoreError::Unwritable`].
+    pub async fn set_filter(&self, consumer: ConsumerId, filter: &str) -> Result<(), StoreError> {
+        let filter = filter.to_owned();
+        self.write(move |writing| consumers::set_filter(writing, consumer, &filter))
             .await
     }
 

@@ -395,6 +395,12 @@ pub struct ConsumerView {
     pub created_at: Timestamp,
     /// Whether it has a live session.
     pub is_connected: bool,
+    /// Which events it wants, as its last session said; `backlog` counts the others too.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub filter: Option<String>,
+    /// How many events its filters have left out.
+    #[serde(default)]
+    pub filtered: u64,
 }
 
 /// What an endpoint keeps now.

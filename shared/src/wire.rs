@@ -35,6 +35,7 @@
 //! | [`Gap`] | 136 | – | events that the relay no longer has |
 //! | [`Notice`] | 137 | – | a sentence for the person at the terminal |
 //! | [`Goodbye`] | 138 | – | last frame; says why, and when to come back |
+//! | [`Filtered`] | 139 | – | events that the filter left out are settled; only to a client that gave one |
 //!
 //! Kinds 3 (`settle`), 4 (`data` upwards), 7 (`canary`), 131 (`request`) and 133 (`credit` downwards) are
 //! kept for live pass-through. A frame of an unknown kind, or one that cannot be read, ends the session: the
@@ -57,6 +58,16 @@
 //! receiver passes bytes on. Frames of different streams may be mixed.
 //!
 //! Both sides ping every 20 s and take the other for gone after 45 s of silence.
+//!
+//! # Filters
+//!
+//! A client that gives [`Hello::filter`], an expression of [`crate::filter`], gets only the events that it means. The
+//! others are settled for its consumer as they come to the head of the line, without an attempt: the cursor moves
+//! past them, durably, and they never come again. `filtered` counts them. The filter belongs to the session: one that
+//! comes back with another filter, or with none, goes on at the cursor with that, and what was left out before stays
+//! out. Replays come whatever the filter says, since somebody asked for them. [`Welcome::backlog`] does not know
+//! filters: so many events wait at most. A filter that cannot be read ends the session with [`Reason::Filter`]; a
+//! relay that does not know filters says nothing in [`Welcome::filter`], and would send everything.
 
 mod codec;
 
@@ -99,6 +110,9 @@ pub struct Hello {
     pub start: Start,
     /// How many deliveries may be in hand, 1 to [`MAX_WINDOW`].
     pub window: u32,
+    /// Which events it wants, as an expression of [`crate::filter`]; all when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub filter: Option<String>,
 }
 
 /// Where a new consumer begins to read.
@@ -140,6 +154,9 @@ pub struct Welcome {
     /// The names of the endpoint's secrets.
     #[serde(default)]
     pub secrets: Vec<String>,
+    /// The filter that the relay applies, as `hello` gave it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub filter: Option<String>,
 }
 
 /// One delivery to make.
@@ -228,6 +245,15 @@ pub struct Gap {
     pub to: Seq,
 }
 
+/// Events that the filter left out are settled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Filtered {
+    /// How many it were in this session so far.
+    pub count: u64,
+    /// The place of the last one.
+    pub through: Seq,
+}
+
 /// A sentence for the person at the terminal.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Notice {
@@ -240,7 +266,7 @@ pub struct Notice {
 pub struct Goodbye {
     /// Why the session ends.
     pub reason: Reason,
-    /// The same in words, with the part at fault.
+    /// The same in words, with the part at fault; for a filter, the lines below point at it.
     pub detail: String,
     /// When to come back, in milliseconds; absent when coming back as before will not help.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -261,6 +287,8 @@ pub enum Reason {
     Unauthorised,
     /// A frame was malformed, too long, or not expected.
     Protocol,
+    /// The filter of `hello` cannot be read.
+    Filter,
     /// The relay's store cannot take more at the moment.
     Overloaded,
 }

@@ -280,6 +280,7 @@ fn welcome() -> FromRelay {
         public_url: "http://hooks.example/in/x".to_owned(),
         provider: None,
         secrets: Vec::new(),
+        filter: None,
     })
 }
 

@@ -13,6 +13,7 @@ mod deploy;
 mod drain;
 mod escapes;
 mod fidelity;
+mod filters;
 mod frames;
 mod help;
 mod house;

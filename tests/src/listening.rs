@@ -50,6 +50,7 @@ pub fn options(relay: SocketAddr, token: &str, endpoint: &str, app: &str, state:
             mark: false,
             insecure: false,
         },
+        filter: None,
         state: state.to_path_buf(),
     }
 }

@@ -183,6 +183,7 @@ pub fn hello(endpoint: &str, window: u32) -> FromClient {
         consumer: "by-hand".parse().expect("the name is valid"),
         start: Start::Beginning,
         window,
+        filter: None,
     })
 }
 

@@ -180,12 +180,14 @@ const fn exit_of_listening(error: &ListenError) -> Exit {
         ListenError::NotARelay { .. } => Exit::RelayUnreachable,
         ListenError::Journal(_) => Exit::Unexpected,
         ListenError::Delivery(_) => Exit::InvalidInput,
+        ListenError::NoFilters(_) => Exit::InvalidInput,
         ListenError::Ended { reason, .. } => match reason {
             Reason::TakenOver => Exit::TakenOver,
             Reason::NoEndpoint => Exit::NotFound,
             Reason::Unauthorised => Exit::Unauthorised,
             Reason::ShuttingDown | Reason::Overloaded => Exit::RelayUnreachable,
             Reason::Protocol => Exit::Unexpected,
+            Reason::Filter => Exit::InvalidInput,
         },
     }
 }
@@ -217,6 +219,9 @@ fn hint_of(error: &(dyn std::error::Error + 'static)) -> Option<String> {
             reason: Reason::NoEndpoint,
             ..
         } => "`towline endpoints list` shows which there are",
+        ListenError::NoFilters(_) => {
+            "bring the relay up to date, or leave `--filter` and `--events` out"
+        }
         ListenError::Ended { .. } | ListenError::Journal(_) | ListenError::Delivery(_) => {
             return None;
         }

@@ -16,6 +16,7 @@ use towline_shared::id::{ConsumerName, EndpointName};
 use url::{Host, Url};
 
 use self::plan::Plan;
+use super::filter_options::FilterOptions;
 use super::local_relay::{self, LocalRelay};
 use super::provider_options::{SchemeOptions, SecretOptions};
 use super::{Context, Exit};
@@ -37,6 +38,8 @@ Examples:
   towline listen :3000/hooks --endpoint orders --provider stripe --secret-env STRIPE_SECRET
   towline listen 3000 --endpoint rewards --provider extole --variant jwt --secret-file key.txt
   towline listen 3000 --since 10m                   what came in the last ten minutes, too
+  towline listen 3000 -e push,issues                these two only; the others are passed over
+  towline listen 3000 --filter 'json(\"/data/amount\") > 1000 && verdict == verified'
   towline listen 5173 --host-header rewrite         for Vite, Rails and Django, which check the host
   towline listen 3000 --json | jq .                 one JSON object a line")]
 pub struct Arguments {
@@ -62,6 +65,8 @@ pub struct Arguments {
     scheme: SchemeOptions,
     #[command(flatten)]
     secret: SecretOptions,
+    #[command(flatten)]
+    filter: FilterOptions,
     /// The name to read as; each name has its own place in the line [default: MACHINE:PORT]
     #[arg(long = "as", value_name = "NAME", help_heading = "Line")]
     consumer: Option<ConsumerName>,

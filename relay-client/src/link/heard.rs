@@ -7,7 +7,7 @@ use bytes::Bytes;
 use tokio::sync::mpsc;
 use tokio::time;
 use towline_shared::event::INLINE_BODY_BYTES;
-use towline_shared::wire::{EventFrame, FromRelay, Gap, Reset};
+use towline_shared::wire::{EventFrame, Filtered, FromRelay, Gap, Reset};
 
 use super::session::Ended;
 use super::streams::{Fetched, Streams};
@@ -25,6 +25,8 @@ pub(super) struct Heard<'a> {
     pub(super) journal: &'a Arc<Journal>,
     pub(super) news: &'a mpsc::Sender<News>,
     pub(super) streams: Streams,
+    /// How many events the filter has left out in this session.
+    pub(super) filtered: u64,
 }
 
 impl Heard<'_> {
@@ -37,6 +39,7 @@ impl Heard<'_> {
             FromRelay::Reset(reset) => self.reset(reset).await?,
             FromRelay::Stored(stored) => self.journal.forget(stored),
             FromRelay::Gap(Gap { from, to }) => self.tell(News::Gap { from, to }).await,
+            FromRelay::Filtered(filtered) => self.filtered(filtered).await,
             FromRelay::Notice(notice) => self.tell(News::Notice(notice.message)).await,
             FromRelay::Goodbye(goodbye) => return Err(Ended::Goodbye(goodbye)),
             FromRelay::Welcome(_) => return Err(Ended::Breach("`welcome` came twice".into())),
@@ -81,6 +84,13 @@ impl Heard<'_> {
                 "more deliveries were sent than asked for".into(),
             )),
         }
+    }
+
+    async fn filtered(&mut self, Filtered { count, through }: Filtered) {
+        let more = count.saturating_sub(self.filtered);
+        self.filtered = count;
+        self.line.filtered(more);
+        self.tell(News::Filtered { more, through }).await;
     }
 
     async fn reset(&mut self, Reset { stream, reason }: Reset) -> Result<(), Ended> {

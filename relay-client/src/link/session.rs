@@ -72,6 +72,7 @@ impl Session<'_> {
             journal: self.journal,
             news: self.news,
             streams,
+            filtered: 0,
         };
         let mut reading = Box::pin(read(stream, heard, whole));
         let ended = tokio::select! {

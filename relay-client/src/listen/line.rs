@@ -129,6 +129,11 @@ impl Line {
         Offered::Taken
     }
 
+    /// Counts events that the filter left out.
+    pub(crate) fn filtered(&self, more: u64) {
+        self.shared.state.lock().summary.filtered += more;
+    }
+
     /// Forgets what is not begun: the session is over, and the relay sends it again in the next.
     pub(crate) fn forget_queue(&self) {
         self.shared.state.lock().queue.clear();

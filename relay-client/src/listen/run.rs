@@ -58,6 +58,7 @@ impl Run {
             consumer: options.consumer.clone(),
             start: options.start,
             window: options.concurrency,
+            filter: options.filter.as_ref().map(ToString::to_string),
         };
         Self {
             options,
@@ -158,6 +159,9 @@ impl Run {
             }))
         };
         match linked {
+            Ok(link) if self.hello.filter.is_some() && link.welcome.filter.is_none() => {
+                Err(ListenError::NoFilters(link.welcome.relay))
+            }
             Ok(link) => Ok(Ok(link)),
             Err(NoLink::Away(why)) => away(why),
             Err(NoLink::Unauthorised(detail)) => Err(ListenError::Unauthorised(detail)),

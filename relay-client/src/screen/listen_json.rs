@@ -57,6 +57,10 @@ enum Kind<'a> {
         why: &'a str,
         retry_in_millis: u64,
     },
+    Filtered {
+        more: u64,
+        through: Seq,
+    },
     Gap {
         from: Seq,
         to: Seq,
@@ -68,6 +72,7 @@ enum Kind<'a> {
         done: u64,
         failed: u64,
         parked: u64,
+        filtered: u64,
         unanswered: u64,
         left: u64,
     },
@@ -124,6 +129,10 @@ impl<'a> Line<'a> {
                 why,
                 retry_in_millis: millis(*retry_in),
             },
+            News::Filtered { more, through } => Kind::Filtered {
+                more: *more,
+                through: *through,
+            },
             News::Gap { from, to } => Kind::Gap {
                 from: *from,
                 to: *to,
@@ -138,6 +147,7 @@ impl<'a> Line<'a> {
             done: summary.done,
             failed: summary.failed,
             parked: summary.parked,
+            filtered: summary.filtered,
             unanswered: summary.unanswered,
             left: summary.left,
         })
@@ -180,6 +190,7 @@ mod tests {
                 public_url: "https://r.example/in/x".to_owned(),
                 provider: None,
                 secrets: Vec::new(),
+                filter: None,
             },
             is_again: false,
         };

@@ -14,6 +14,9 @@ use crate::listen::{News, Summary};
 /// More methods than deliveries can be in hand are not remembered.
 const MOST_METHODS: usize = 4096;
 
+/// How often it is said at most how many events the filter left out.
+const FILTERED_EVERY: Duration = Duration::from_secs(60);
+
 /// A line and where it goes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Shown {
@@ -43,6 +46,9 @@ pub struct Session {
 pub struct ListenLines {
     session: Session,
     methods: HashMap<EventId, String>,
+    /// Events that the filter left out and nobody was told of.
+    filtered: u64,
+    filtered_shown_at: Option<Timestamp>,
 }
 
 impl ListenLines {
@@ -51,6 +57,8 @@ impl ListenLines {
         Self {
             session,
             methods: HashMap::new(),
+            filtered: 0,
+            filtered_shown_at: None,
         }
     }
 
@@ -104,6 +112,7 @@ impl ListenLines {
                 escape::line(why),
                 quantity::duration(*retry_in)
             ))],
+            News::Filtered { more, .. } => self.filtered(*more, now),
             News::Gap { from, to } => vec![notice(format!(
                 "{} the relay no longer has events {from} to {to} of `{}`; they are skipped",
                 paint::odd("gap:"),
@@ -118,6 +127,19 @@ impl ListenLines {
                 ))]
             }
         }
+    }
+
+    fn filtered(&mut self, more: u64, now: Timestamp) -> Vec<Shown> {
+        self.filtered += more;
+        let is_recent = |at: Timestamp| now.since(at) < FILTERED_EVERY;
+        if self.filtered_shown_at.is_some_and(is_recent) {
+            return Vec::new();
+        }
+        self.filtered_shown_at = Some(now);
+        let number = quantity::count(std::mem::take(&mut self.filtered), "event");
+        vec![notice(paint::quiet(format_args!(
+            "filtered: {number} left out"
+        )))]
     }
 
     fn waiting(&self, id: EventId, why: &str, retry_in: Duration) -> Shown {
@@ -148,7 +170,9 @@ impl ListenLines {
             ("target", escape::line(&self.session.target).into_owned()),
             ("backlog", backlog(welcome)),
         ];
-        for (label, value) in rows {
+        let filter = welcome.filter.as_deref();
+        let filter = filter.map(|filter| ("filter", escape::line(filter).into_owned()));
+        for (label, value) in rows.into_iter().chain(filter) {
             shown.push(notice(format!(
                 "  {}{value}",
                 paint::quiet(format_args!("{label:<10}"))
@@ -177,6 +201,10 @@ pub fn summary(summary: &Summary) -> Vec<String> {
         "delivered {}, failed {}, parked {}, unanswered attempts {}",
         summary.done, summary.failed, summary.parked, summary.unanswered
     )];
+    if summary.filtered > 0 {
+        let number = quantity::count(summary.filtered, "event");
+        lines.push(format!("{number} left out by the filter"));
+    }
     if summary.left > 0 {
         lines.push(format!(
             "{} {} in hand was not finished and is delivered next time",
@@ -214,6 +242,9 @@ fn provider(welcome: &Welcome, secret_from: Option<&str>) -> String {
 
 fn backlog(welcome: &Welcome) -> String {
     let waiting = match welcome.backlog {
+        many if many > 0 && welcome.filter.is_some() => {
+            format!("up to {} wait", quantity::count(many, "event"))
+        }
         0 => "nothing waits".to_owned(),
         1 => "1 event waits".to_owned(),
         many => format!("{many} events wait"),
@@ -243,6 +274,16 @@ mod tests {
 
     use super::*;
 
+    fn session() -> Session {
+        Session {
+            endpoint: "orders".to_owned(),
+            consumer: "localhost:3000".to_owned(),
+            target: "http://localhost:3000".to_owned(),
+            secret_from: None,
+            is_concurrent: false,
+        }
+    }
+
     fn welcome() -> Welcome {
         Welcome {
             relay: "towline/0.1.0".to_owned(),
@@ -254,17 +295,12 @@ mod tests {
             public_url: "https://relay.example/in/0123456789abcdefghjkmnpqrstvwxyz".to_owned(),
             provider: Some("extole".to_owned()),
             secrets: vec!["prod".to_owned()],
+            filter: None,
         }
     }
 
     fn shown(all: &[News]) -> String {
-        let mut lines = ListenLines::new(Session {
-            endpoint: "orders".to_owned(),
-            consumer: "localhost:3000".to_owned(),
-            target: "http://localhost:3000".to_owned(),
-            secret_from: None,
-            is_concurrent: false,
-        });
+        let mut lines = ListenLines::new(session());
         let layout = Layout::new(Some(100), TimeZone::UTC);
         let mut text = String::new();
         for shown in all
@@ -333,13 +369,44 @@ mod tests {
     }
 
     #[test]
+    fn what_the_filter_leaves_out_is_told_once_a_minute() {
+        let mut lines = ListenLines::new(session());
+        let layout = Layout::new(Some(100), TimeZone::UTC);
+        let mut told = |more, seconds: u64| {
+            let news = News::Filtered {
+                more,
+                through: Seq(9),
+            };
+            let now = Timestamp::from_millis(seconds * 1000);
+            lines.lines(&news, now, &layout)
+        };
+
+        let counts = [told(2, 0), told(3, 59), told(4, 60)];
+
+        let text = format!("{counts:?}");
+        assert!(text.contains("2 events left out"), "{text}");
+        assert!(counts[1].is_empty());
+        assert!(text.contains("7 events left out"), "{text}");
+    }
+
+    #[test]
+    fn the_backlog_of_a_filter_is_an_upper_bound() {
+        let filtered = Welcome {
+            backlog: 3,
+            filter: Some("size > 1".into()),
+            ..welcome()
+        };
+
+        assert_eq!(backlog(&filtered), "up to 3 events wait");
+    }
+
+    #[test]
     fn the_summary_names_what_was_left() {
         let all = Summary {
             done: 3,
             failed: 1,
-            parked: 0,
-            unanswered: 2,
             left: 1,
+            ..Summary::default()
         };
 
         let lines = summary(&all).join("\n");

@@ -40,6 +40,11 @@ pub struct ProjectFile {
     pub park_after: Option<u32>,
     /// `preserve`, `rewrite` or a value.
     pub host_header: Option<String>,
+    /// Which events to get, as an expression.
+    pub filter: Option<String>,
+    /// Which events to get, as the provider calls them.
+    #[serde(default)]
+    pub events: Vec<String>,
 }
 
 impl ProjectFile {

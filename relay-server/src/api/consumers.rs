@@ -26,6 +26,8 @@ pub(super) async fn list(
         cursor: consumer.cursor,
         backlog: consumer.backlog,
         created_at: consumer.created_at,
+        filter: consumer.filter,
+        filtered: consumer.filtered,
     });
     Ok(Json(ConsumerList {
         consumers: views.collect(),

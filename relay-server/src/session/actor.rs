@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
 use futures_util::StreamExt;
@@ -28,6 +28,9 @@ use crate::limits::SessionLimits;
 use crate::relay::Relay;
 use crate::store::{Body, ConsumerId, EndpointId, StoreError, StoredEvent};
 
+/// How often a client is told at most of what its filter leaves out; the next tick tells the rest.
+const FILTERED_EVERY: Duration = Duration::from_secs(1);
+
 /// An open session.
 pub(super) struct Actor<T> {
     relay: Arc<Relay>,
@@ -49,6 +52,8 @@ pub(super) struct Actor<T> {
     /// Durable outcomes that the client was not told of; bounded like `outcomes`, see [`Actor::may_read`].
     stored: VecDeque<Stored>,
     pinged_at: Instant,
+    /// When the client was told last of what the filter left out.
+    told_filtered_at: Option<Instant>,
 }
 
 /// What woke the loop.
@@ -57,6 +62,8 @@ enum Wake {
     Done(Done),
     Incoming(Incoming),
     Rung,
+    /// The others had their turn.
+    Again,
 }
 
 impl<T: AsyncRead + AsyncWrite + Unpin> Actor<T> {
@@ -77,7 +84,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Actor<T> {
             endpoint: opened.endpoint,
             consumer: opened.consumer.id,
             bell: opened.bell,
-            line: Line::open(&opened.consumer, opened.window, page_bytes),
+            line: Line::open(&opened.consumer, opened.window, opened.filter, page_bytes),
             streams: Streams::new(),
             stream: 0,
             is_reading_piece: false,
@@ -86,6 +93,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Actor<T> {
             outcome_bytes: 0,
             stored: VecDeque::new(),
             pinged_at: Instant::now(),
+            told_filtered_at: None,
         }
     }
 
@@ -94,7 +102,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Actor<T> {
         let mut ticks = interval(self.limits().ping_every / 4);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            self.send_what_is_due();
+            let has_more = self.send_what_is_due();
             let may_read = self.may_read();
             // Every arm is cancel-safe: what it waits for stays in its own struct.
             let wake = tokio::select! {
@@ -104,6 +112,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Actor<T> {
                 Some(done) = self.jobs.next() => Wake::Done(done),
                 incoming = self.socket.incoming(may_read) => Wake::Incoming(incoming),
                 () = self.bell.rung() => Wake::Rung,
+                () = tokio::task::yield_now(), if has_more => Wake::Again,
             };
             if let Err(ending) = self.handle(wake) {
                 return ending;
@@ -119,6 +128,9 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Actor<T> {
             while let Some(stored) = self.stored.pop_front() {
                 self.socket.push(&FromRelay::Stored(stored));
             }
+            if let Some(filtered) = self.line.wanted.untold() {
+                self.socket.push(&FromRelay::Filtered(filtered));
+            }
             self.socket.farewell(goodbye, limits.farewell).await;
         }
         self.place.is_quiet();
@@ -129,9 +141,11 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Actor<T> {
 
     async fn finish_jobs(&mut self) {
         while let Some(done) = self.jobs.next().await {
-            if let Done::Recorded(recorded) = done {
+            match done {
                 // A failure is not told: the client reports the attempt again.
-                let _ = self.recorded(recorded);
+                Done::Recorded(recorded) => drop(self.recorded(recorded)),
+                Done::Skipped(Ok(())) => self.line.skipped(),
+                _ => {}
             }
         }
     }
@@ -148,21 +162,24 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Actor<T> {
             && self.outcomes + self.stored.len() < limits.outcomes
     }
 
-    fn send_what_is_due(&mut self) {
+    /// Sends what can be sent. True when the line passed only what is not to be sent: then there may be more, after
+    /// the other sessions had their turn.
+    fn send_what_is_due(&mut self) -> bool {
         loop {
             self.line.listen(&self.bell);
             self.start_jobs();
             if !self.socket.has_room() {
-                return;
+                return false;
             }
             if let Some(stored) = self.stored.pop_front() {
                 self.socket.push(&FromRelay::Stored(stored));
                 continue;
             }
+            let reached = self.line.window.reached();
             match self.line.next() {
                 Some(Next::Gap(gap)) => self.socket.push(&FromRelay::Gap(gap)),
                 Some(Next::Delivery(sending)) => self.send(&sending),
-                None => return,
+                None => return self.line.window.reached() > reached,
             }
         }
     }
@@ -173,9 +190,12 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Actor<T> {
             let job = jobs::read_page(store.clone(), self.endpoint, after, limit);
             self.jobs.push(job);
         }
-        if let Some((from, to)) = self.line.range_to_skip() {
-            let job = jobs::skip(store.clone(), self.consumer, from, to);
+        if let Some(skip) = self.line.range_to_skip() {
+            let job = jobs::skip(store.clone(), self.consumer, skip);
             self.jobs.push(job);
+        }
+        if let Some(judgement) = self.line.event_to_judge() {
+            self.jobs.push(jobs::judge(judgement));
         }
         if let Some(limit) = self.line.replays_to_read() {
             let job = jobs::read_replays(store.clone(), self.consumer, limit);
@@ -219,7 +239,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Actor<T> {
                 Err(Ending::protocol(detail).may_come_back())
             }
             Wake::Incoming(Incoming::Gone) => Err(Ending::Gone),
-            Wake::Incoming(Incoming::Sign | Incoming::Room) | Wake::Rung => Ok(()),
+            Wake::Incoming(Incoming::Sign | Incoming::Room) | Wake::Rung | Wake::Again => Ok(()),
         }
     }
 
@@ -238,7 +258,20 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Actor<T> {
             self.pinged_at = Instant::now();
             self.socket.push_ping();
         }
+        self.tell_filtered();
         Ok(())
+    }
+
+    /// Tells what the filter has left out, if that is news.
+    fn tell_filtered(&mut self) {
+        let is_recent = |at: Instant| at.elapsed() < FILTERED_EVERY;
+        if self.told_filtered_at.is_some_and(is_recent) {
+            return;
+        }
+        if let Some(filtered) = self.line.wanted.untold() {
+            self.told_filtered_at = Some(Instant::now());
+            self.socket.push(&FromRelay::Filtered(filtered));
+        }
     }
 
     fn frame(&mut self, frame: &Bytes) -> Result<(), Ending> {
@@ -283,12 +316,18 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Actor<T> {
         match done {
             Done::Recorded(recorded) => self.recorded(recorded),
             Done::Skipped(result) => {
+                result.map_err(|error| Ending::store(&error))?;
                 self.line.skipped();
-                result.map_err(|error| Ending::store(&error))
+                self.tell_filtered();
+                Ok(())
             }
             Done::Page(result) => {
                 let events = result.map_err(|error| Ending::store(&error))?;
                 self.line.page_read(events);
+                Ok(())
+            }
+            Done::Judged(seq, is_wanted) => {
+                self.line.wanted.judged(seq, is_wanted);
                 Ok(())
             }
             Done::Replays(result) => {

@@ -1,5 +1,6 @@
 //! Why a session ends, and what its client is told.
 
+use towline_shared::filter::FilterError;
 use towline_shared::wire::{Goodbye, Reason, WireError};
 
 use crate::store::StoreError;
@@ -64,6 +65,12 @@ impl Ending {
     /// The client broke the protocol; `detail` names what and where.
     pub(super) fn protocol(detail: impl Into<String>) -> Self {
         told(Reason::Protocol, detail, None)
+    }
+
+    /// The filter of `hello` cannot be read; the last two lines of the detail point at the place.
+    pub(super) fn filter(error: &FilterError) -> Self {
+        let detail = format!("{error}\n{}", error.pointed());
+        told(Reason::Filter, detail, None)
     }
 
     /// A frame could not be read.

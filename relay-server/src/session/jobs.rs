@@ -10,7 +10,9 @@ use towline_shared::id::{EventId, Seq};
 use towline_shared::outcome::Delivery;
 use towline_shared::wire::Report;
 
+use super::line::Skip;
 use super::streams::Piece;
+use super::wanted::Judgement;
 use crate::store::{
     BodyFile, ConsumerId, EndpointId, PendingReplay, Store, StoreError, StoredEvent,
 };
@@ -34,6 +36,8 @@ pub(super) enum Done {
     Skipped(Result<(), StoreError>),
     /// Events of the line were read.
     Page(Result<Vec<Arc<StoredEvent>>, StoreError>),
+    /// What the filter says of the event at this place.
+    Judged(Seq, bool),
     /// The waiting replays were read.
     Replays(Result<Vec<PendingReplay>, StoreError>),
     /// The event of the prepared replay was read.
@@ -72,8 +76,21 @@ pub(super) fn record(store: Store, consumer: ConsumerId, report: Report, bytes: 
 }
 
 /// Settles places that the consumer does not get.
-pub(super) fn skip(store: Store, consumer: ConsumerId, from: Seq, to: Seq) -> Job {
-    Box::pin(async move { Done::Skipped(store.skip(consumer, from, to).await) })
+pub(super) fn skip(store: Store, consumer: ConsumerId, skip: Skip) -> Job {
+    Box::pin(async move {
+        let range = (skip.from, skip.to);
+        Done::Skipped(store.skip(consumer, range, skip.filtered).await)
+    })
+}
+
+/// Looks into a long body for the filter, where blocking is allowed.
+pub(super) fn judge(judgement: Judgement) -> Job {
+    let seq = judgement.event.info.seq;
+    Box::pin(async move {
+        let judging = tokio::task::spawn_blocking(move || judgement.is_wanted());
+        // Nothing in it panics; what could not be judged is sent.
+        Done::Judged(seq, judging.await.unwrap_or(true))
+    })
 }
 
 /// Reads the line on from a place.

@@ -3,10 +3,12 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use towline_shared::filter::Filter;
 use towline_shared::id::{EventId, Seq};
 use towline_shared::outcome::Delivery;
 use towline_shared::wire::Gap;
 
+use super::wanted::{Judgement, Wanted};
 use super::window::{Turn, Window};
 use crate::fanout::Subscription;
 use crate::store::{Body, OpenedConsumer, PendingReplay, StoredEvent};
@@ -19,6 +21,9 @@ const LARGEST_EVENT_BYTES: usize = 128 * 1024;
 
 /// Ranges that wait to be settled in the store; at the bound the line waits for it.
 const MOST_SKIPS: usize = 1024;
+
+/// How many events are taken ahead of a filter at least, whatever the window: most may be left out.
+const FILTERED_PAGE: usize = 16;
 
 /// The next thing to send.
 pub(super) enum Next {
@@ -36,9 +41,19 @@ pub(super) struct Sending {
     pub(super) event: Arc<StoredEvent>,
 }
 
+/// Places that the store must settle, both ends included.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Skip {
+    pub(super) from: Seq,
+    pub(super) to: Seq,
+    /// How many of them the filter left out.
+    pub(super) filtered: u64,
+}
+
 /// A consumer's line of events and its replays.
 pub(super) struct Line {
     pub(super) window: Window,
+    pub(super) wanted: Wanted,
     /// Events behind the window that were read and not sent.
     page: VecDeque<Arc<StoredEvent>>,
     page_bytes: usize,
@@ -51,15 +66,21 @@ pub(super) struct Line {
     ready_replay: Option<Arc<StoredEvent>>,
     gaps: VecDeque<Gap>,
     /// Places that the store must settle, as ranges.
-    skips: VecDeque<(Seq, Seq)>,
-    is_skipping: bool,
+    skips: VecDeque<Skip>,
+    skipping: Option<Skip>,
 }
 
 impl Line {
     /// Goes on where the consumer was; `page_bytes` is what one read of the store aims at.
-    pub(super) fn open(consumer: &OpenedConsumer, window: u32, page_bytes: usize) -> Self {
+    pub(super) fn open(
+        consumer: &OpenedConsumer,
+        window: u32,
+        filter: Option<Arc<Filter>>,
+        page_bytes: usize,
+    ) -> Self {
         let mut line = Self {
             window: Window::open(consumer, window),
+            wanted: Wanted::new(filter),
             page: VecDeque::new(),
             page_bytes,
             average_bytes: LARGEST_EVENT_BYTES,
@@ -70,13 +91,14 @@ impl Line {
             ready_replay: None,
             gaps: VecDeque::new(),
             skips: VecDeque::new(),
-            is_skipping: false,
+            skipping: None,
         };
         line.pass_gap_before(consumer.oldest_kept);
         line
     }
 
-    /// The next thing to send, when the window has a place for it and it was read.
+    /// The next thing to send, when the window has a place for it and it was read. It may pass what is not to be
+    /// sent and find nothing: then the window has reached further, and there may be more to read.
     pub(super) fn next(&mut self) -> Option<Next> {
         if let Some(gap) = self.gaps.pop_front() {
             return Some(Next::Gap(gap));
@@ -89,11 +111,17 @@ impl Line {
             if self.pass_gap_before(seq) {
                 return self.gaps.pop_front().map(Next::Gap);
             }
-            let event = self.page.pop_front()?;
             if seq <= self.window.reached() {
+                self.page.pop_front();
                 continue;
             }
-            match self.window.take(seq, event.info.is_deliverable) {
+            let front = self.page.front()?;
+            let is_wanted = !front.info.is_deliverable || self.wanted.wants(front)?;
+            let event = self.page.pop_front()?;
+            match self
+                .window
+                .take(seq, event.info.is_deliverable && is_wanted)
+            {
                 Turn::Deliver(attempts) => {
                     let delivery = Delivery { seq, replay: None };
                     return Some(Next::Delivery(Sending {
@@ -102,7 +130,7 @@ impl Line {
                         event,
                     }));
                 }
-                Turn::Skip => self.skip(seq, seq),
+                Turn::Skip => self.skip(seq, seq, u64::from(!is_wanted)),
                 Turn::Settled => {}
             }
         }
@@ -118,7 +146,7 @@ impl Line {
         }
         let lacks_events = self.page.is_empty() && !self.is_reading && self.window.free() > 0;
         if lacks_events && news.newest > self.window.reached() {
-            let limit = self.window.free().min(LONGEST_PAGE);
+            let limit = self.most_ahead().min(LONGEST_PAGE);
             let recent = bell.recent_after(self.window.reached(), limit);
             self.page.extend(recent);
         }
@@ -151,6 +179,14 @@ impl Line {
         self.page.extend(events);
     }
 
+    /// What must be looked into before the next event can be taken; the answer goes to [`Wanted::judged`].
+    pub(super) fn event_to_judge(&mut self) -> Option<Judgement> {
+        if self.window.free() == 0 {
+            return None;
+        }
+        self.wanted.to_judge(self.page.front()?)
+    }
+
     /// How many waiting replays to read, when that is needed.
     pub(super) fn replays_to_read(&mut self) -> Option<usize> {
         self.window.begin_reading_replays()
@@ -171,18 +207,19 @@ impl Line {
     }
 
     /// Which places the store must settle; then [`Line::skipped`] is called. One range at a time.
-    pub(super) fn range_to_skip(&mut self) -> Option<(Seq, Seq)> {
-        if self.is_skipping {
+    pub(super) fn range_to_skip(&mut self) -> Option<Skip> {
+        if self.skipping.is_some() {
             return None;
         }
-        let range = self.skips.pop_front()?;
-        self.is_skipping = true;
-        Some(range)
+        self.skipping = self.skips.pop_front();
+        self.skipping
     }
 
     /// The store has settled the range.
     pub(super) fn skipped(&mut self) {
-        self.is_skipping = false;
+        if let Some(skip) = self.skipping.take() {
+            self.wanted.left_out(skip.filtered, skip.to);
+        }
     }
 
     /// A delivery in flight cannot be completed, because its event was removed.
@@ -205,13 +242,16 @@ impl Line {
 
     fn add_gap(&mut self, from: Seq, to: Seq) {
         self.gaps.push_back(Gap { from, to });
-        self.skip(from, to);
+        self.skip(from, to, 0);
     }
 
-    fn skip(&mut self, from: Seq, to: Seq) {
+    fn skip(&mut self, from: Seq, to: Seq, filtered: u64) {
         match self.skips.back_mut() {
-            Some(last) if last.1.next() == from => last.1 = to,
-            _ => self.skips.push_back((from, to)),
+            Some(last) if last.to.next() == from => {
+                last.to = to;
+                last.filtered += filtered;
+            }
+            _ => self.skips.push_back(Skip { from, to, filtered }),
         }
     }
 
@@ -227,7 +267,15 @@ impl Line {
 
     fn page_length(&self) -> usize {
         let fitting = (self.page_bytes / self.average_bytes).max(1);
-        fitting.min(LONGEST_PAGE).min(self.window.free())
+        fitting.min(LONGEST_PAGE).min(self.most_ahead())
+    }
+
+    /// How many events may wait behind the window; there is a free place.
+    fn most_ahead(&self) -> usize {
+        match self.wanted.is_filtered() {
+            true => self.window.free().max(FILTERED_PAGE),
+            false => self.window.free(),
+        }
     }
 }
 
@@ -321,7 +369,7 @@ mod tests {
 
         assert_eq!((gap.from, gap.to), (Seq(1), Seq(3)));
         assert_eq!(sent(&mut line), [4]);
-        assert_eq!(line.range_to_skip(), Some((Seq(1), Seq(3))));
+        assert_eq!(line.range_to_skip(), Some(skip(1, 3, 0)));
         assert_eq!(line.range_to_skip(), None);
     }
 
@@ -339,7 +387,7 @@ mod tests {
 
         assert_eq!(sent(&mut line), [3]);
 
-        assert_eq!(line.range_to_skip(), Some((Seq(1), Seq(2))));
+        assert_eq!(line.range_to_skip(), Some(skip(1, 2, 0)));
     }
 
     #[test]
@@ -356,7 +404,86 @@ mod tests {
         assert_eq!(line.page_to_read(&bell), Some((Seq(2), 1)));
     }
 
+    #[test]
+    fn what_the_filter_leaves_out_is_settled_and_counted_when_that_is_durable() {
+        let bell = Fanout::default().subscribe(ORDERS);
+        let mut line = filtered_line(0, 1, "size > 10");
+        assert_eq!(line.page_to_read(&bell), Some((Seq(0), 8)));
+        let mut page: Vec<_> = (1..=3).map(|seq| event(ORDERS, seq, 10)).collect();
+        page.push(event(ORDERS, 4, 11));
+        line.page_read(page);
+
+        assert_eq!(sent(&mut line), [4]);
+
+        assert_eq!(line.range_to_skip(), Some(skip(1, 3, 3)));
+        assert_eq!(line.wanted.untold(), None);
+        line.skipped();
+        let told = line.wanted.untold().unwrap();
+        assert_eq!((told.count, told.through), (3, Seq(3)));
+    }
+
+    #[test]
+    fn a_line_that_only_passed_what_is_left_out_has_reached_further() {
+        let fanout = Fanout::default();
+        let bell = fanout.subscribe(ORDERS);
+        let mut line = filtered_line(0, 1, "size > 10");
+        line.page_to_read(&bell);
+        line.page_read(Vec::new());
+        let events: Vec<_> = (1..=40).map(|seq| event(ORDERS, seq, 10)).collect();
+        fanout.committed(&events);
+
+        line.listen(&bell);
+        assert!(line.next().is_none());
+        assert_eq!(line.window.reached(), Seq(FILTERED_PAGE as u64));
+        while line.window.reached() < Seq(40) {
+            line.listen(&bell);
+            assert!(line.next().is_none());
+        }
+
+        assert_eq!(line.range_to_skip(), Some(skip(1, 40, 40)));
+    }
+
+    #[test]
+    fn rejected_events_are_not_counted_as_left_out() {
+        let bell = Fanout::default().subscribe(ORDERS);
+        let mut line = filtered_line(0, 8, "size > 10");
+        line.page_to_read(&bell);
+        let mut rejected = StoredEvent::clone(&event(ORDERS, 1, 99));
+        rejected.info.is_deliverable = false;
+        line.page_read(vec![Arc::new(rejected), event(ORDERS, 2, 10)]);
+
+        assert_eq!(sent(&mut line), [0_u64; 0]);
+
+        assert_eq!(line.range_to_skip(), Some(skip(1, 2, 1)));
+    }
+
+    #[test]
+    fn a_replay_comes_whatever_the_filter_says() {
+        let mut line = filtered_line(5, 1, "size > 10");
+        let replay = PendingReplay {
+            id: "rpl_00000000000000000000000000".parse().unwrap(),
+            event: event(ORDERS, 3, 0).info.id,
+            attempts: 0,
+        };
+        line.replays_to_read().unwrap();
+        line.window.replays_read(vec![replay]);
+
+        let wanted = line.replay_event_to_read().unwrap();
+        assert_eq!(wanted.event, event(ORDERS, 3, 0).info.id);
+        line.replay_event_read(Some(event(ORDERS, 3, 0)));
+
+        assert_eq!(sent(&mut line), [3]);
+    }
+
     fn line(cursor: u64, window: u32) -> Line {
+        line_with(cursor, window, None)
+    }
+
+    fn filtered_line(cursor: u64, window: u32, filter: &str) -> Line {
+        line_with(cursor, window, Some(filter))
+    }
+
+    fn line_with(cursor: u64, window: u32, filter: Option<&str>) -> Line {
         let consumer = OpenedConsumer {
             id: ConsumerId(1),
             cursor: Seq(cursor),
@@ -366,8 +493,18 @@ mod tests {
             earlier: 0,
             attempts: Vec::new(),
             oldest_kept: Seq(1),
+            filter: String::new(),
         };
-        Line::open(&consumer, window, 1024 * 1024)
+        let filter = filter.map(|filter| Arc::new(Filter::parse(filter).unwrap()));
+        Line::open(&consumer, window, filter, 1024 * 1024)
+    }
+
+    fn skip(from: u64, to: u64, filtered: u64) -> Skip {
+        Skip {
+            from: Seq(from),
+            to: Seq(to),
+            filtered,
+        }
     }
 
     fn sent(line: &mut Line) -> Vec<u64> {

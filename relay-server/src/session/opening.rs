@@ -5,6 +5,7 @@ use std::time::SystemTime;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::timeout;
+use towline_shared::filter::Filter;
 use towline_shared::id::SessionId;
 use towline_shared::time::Timestamp;
 use towline_shared::wire::{FromClient, FromRelay, Hello, MAX_WINDOW, Welcome};
@@ -23,6 +24,7 @@ pub(super) struct Opened {
     pub(super) consumer: OpenedConsumer,
     pub(super) bell: Subscription,
     pub(super) window: u32,
+    pub(super) filter: Option<Arc<Filter>>,
 }
 
 /// Leads the opening; the welcome is written ahead when it returns.
@@ -37,6 +39,8 @@ pub(super) async fn open<T: AsyncRead + AsyncWrite + Unpin>(
         let detail = format!("`window` of `hello` is {window}, expected 1 to {MAX_WINDOW}");
         return Err(Ending::protocol(detail));
     }
+    let filter = hello.filter.as_deref().map(Filter::parse);
+    let filter = filter.transpose().map_err(|error| Ending::filter(&error))?;
     let no_endpoint = || Ending::no_endpoint(hello.endpoint.as_str());
     let live = relay
         .endpoints
@@ -54,7 +58,13 @@ pub(super) async fn open<T: AsyncRead + AsyncWrite + Unpin>(
         .open_consumer(endpoint, &hello.consumer, hello.start, now);
     let consumer = opened.await.map_err(|error| not_opened(&error))?;
     place.serves(consumer.id);
-    let welcome = welcome(relay, &live, &consumer, now);
+    let filter_text = filter.as_ref().map_or("", Filter::as_str);
+    if consumer.filter != filter_text {
+        let noted = relay.store.set_filter(consumer.id, filter_text).await;
+        noted.map_err(|error| Ending::store(&error))?;
+    }
+    let mut welcome = welcome(relay, &live, &consumer, now);
+    welcome.filter = filter.as_ref().map(ToString::to_string);
     tracing::info!(
         session = %welcome.session,
         endpoint = %hello.endpoint,
@@ -69,6 +79,7 @@ pub(super) async fn open<T: AsyncRead + AsyncWrite + Unpin>(
         consumer,
         bell,
         window: hello.window,
+        filter: filter.map(Arc::new),
     })
 }
 
@@ -139,5 +150,6 @@ fn welcome(
         public_url: live.url(&relay.public_url),
         provider: endpoint.provider.clone(),
         secrets: secrets.map(|secret| secret.name.to_string()).collect(),
+        filter: None,
     }
 }

@@ -187,6 +187,8 @@ fn close_code(reason: Reason) -> CloseCode {
         Reason::Protocol => CloseCode::Protocol,
         Reason::ShuttingDown => CloseCode::Away,
         Reason::Overloaded => CloseCode::Again,
-        Reason::TakenOver | Reason::NoEndpoint | Reason::Unauthorised => CloseCode::Normal,
+        Reason::TakenOver | Reason::NoEndpoint | Reason::Unauthorised | Reason::Filter => {
+            CloseCode::Normal
+        }
     }
 }

@@ -17,13 +17,15 @@ use super::readers::StoreReadError;
 use super::writer::Writing;
 use super::{ConsumerId, ConsumerInfo, EndpointId, OpenedConsumer, StoreError};
 
-const FIND: &str = "SELECT consumer_id FROM consumer WHERE endpoint = :endpoint AND name = :name";
+const FIND: &str =
+    "SELECT consumer_id, filter FROM consumer WHERE endpoint = :endpoint AND name = :name";
+const SET_FILTER: &str = "UPDATE consumer SET filter = :filter WHERE consumer_id = :consumer";
 const CREATE: &str = "INSERT INTO consumer (endpoint, name, cursor, ahead, created_at)
     VALUES (:endpoint, :name, :cursor, '{\"settled\":[],\"attempts\":{}}', :now)";
 const COUNT: &str = "SELECT count(*) FROM consumer WHERE endpoint = :endpoint";
 const REMOVE: &str = "DELETE FROM consumer WHERE consumer_id = :consumer";
 const REMOVE_PENDING: &str = "DELETE FROM replay WHERE consumer = :consumer AND is_settled = 0";
-const LIST: &str = "SELECT consumer_id, name, cursor, ahead, created_at FROM consumer
+const LIST: &str = "SELECT consumer_id, name, cursor, ahead, created_at, filter FROM consumer
     WHERE endpoint = :endpoint ORDER BY name";
 
 /// Consumers of one endpoint. Each is a row that stays until somebody deletes it, and clients choose their names.
@@ -42,16 +44,16 @@ pub(super) fn open(
         return Err(StoreError::missing("endpoint", &endpoint.0).into());
     };
     let trimmed = trimmed(connection, endpoint)?;
-    let found: Option<i64> = connection
+    let found: Option<(i64, String)> = connection
         .prepare_cached(FIND)?
         .query_row(
             named_params! { ":endpoint": endpoint.0, ":name": name.as_str() },
-            |row| row.get(0),
+            |row| Ok((row.get(0)?, row.get(1)?)),
         )
         .optional()?;
     let is_new = found.is_none();
-    let id = match found {
-        Some(id) => ConsumerId(id),
+    let (id, filter) = match found {
+        Some((id, filter)) => (ConsumerId(id), filter),
         None => {
             check_room(connection, endpoint)?;
             let cursor = start_cursor(connection, endpoint, start, trimmed, newest)?;
@@ -61,7 +63,7 @@ pub(super) fn open(
                 ":cursor": cursor.cast_signed(),
                 ":now": now.as_millis().cast_signed(),
             })?;
-            ConsumerId(connection.last_insert_rowid())
+            (ConsumerId(connection.last_insert_rowid()), String::new())
         }
     };
     pass_to_next_deliverable(writing, id, trimmed, newest)?;
@@ -83,6 +85,7 @@ pub(super) fn open(
         },
         attempts: attempts_of(progress),
         oldest_kept: Seq(trimmed.seq + 1),
+        filter,
     })
 }
 
@@ -237,17 +240,33 @@ pub(super) fn list(
             cursor: Seq(progress.cursor),
             backlog: backlog(connection, endpoint, &progress, trimmed, newest)?,
             created_at: Timestamp::from_millis(row.get::<_, i64>(4)?.cast_unsigned()),
+            filter: Some(row.get(5)?).filter(|filter: &String| !filter.is_empty()),
+            filtered: progress.ahead.filtered,
         });
     }
     Ok(consumers)
 }
 
-/// Settles places that the consumer does not get, both ends included; never one that no event has had yet.
+/// Notes which events the consumer wants; empty for all.
+pub(super) fn set_filter(
+    writing: &Writing<'_>,
+    consumer: ConsumerId,
+    filter: &str,
+) -> Result<(), Failure> {
+    writing
+        .connection
+        .prepare_cached(SET_FILTER)?
+        .execute(named_params! { ":filter": filter, ":consumer": consumer.0 })?;
+    Ok(())
+}
+
+/// Settles places that the consumer does not get, both ends included; never one that no event has had yet. So many
+/// of them were left out by its filter.
 pub(super) fn skip(
     writing: &mut Writing<'_>,
     consumer: ConsumerId,
-    from: Seq,
-    to: Seq,
+    (from, to): (Seq, Seq),
+    filtered: u64,
 ) -> Result<(), Failure> {
     let connection = writing.connection;
     let Some(remembered) = writing.memory.consumer(connection, consumer)? else {
@@ -258,7 +277,10 @@ pub(super) fn skip(
     if newest.is_none_or(|newest| to.0 > newest.seq) {
         return Err(StoreError::missing("event", &to).into());
     }
-    Ok(settle(writing, consumer, from.0, to.0)?)
+    Ok(writing.memory.change(connection, consumer, |progress| {
+        progress.settle(from.0, to.0);
+        progress.ahead.filtered += filtered;
+    })?)
 }
 
 /// Settles places, both ends included.

@@ -24,6 +24,9 @@ pub(super) struct Ahead {
     pub(super) settled: Vec<(u64, u64)>,
     /// Attempts of places that are not settled.
     pub(super) attempts: BTreeMap<u64, u32>,
+    /// How many events filters have left out, wherever they lie.
+    #[serde(default)]
+    pub(super) filtered: u64,
 }
 
 impl Progress {
@@ -38,7 +41,9 @@ impl Progress {
     pub(super) fn has_room_for(&self, seq: u64) -> bool {
         let is_near =
             self.is_settled(seq.saturating_sub(1)) || self.is_settled(seq.saturating_add(1));
-        let Ahead { settled, attempts } = &self.ahead;
+        let Ahead {
+            settled, attempts, ..
+        } = &self.ahead;
         let is_counted = attempts.len() < MOST_AHEAD || attempts.contains_key(&seq);
         is_near || (settled.len() < MOST_AHEAD && is_counted)
     }

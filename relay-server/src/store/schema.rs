@@ -12,6 +12,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0001_first.sql"),
     include_str!("migrations/0002_retention.sql"),
     include_str!("migrations/0003_replay_requests.sql"),
+    include_str!("migrations/0004_consumer_filter.sql"),
 ];
 
 /// How long a connection waits for another one's lock. Only checkpoints ever make one wait.

@@ -221,6 +221,8 @@ pub struct OpenedConsumer {
     pub attempts: Vec<(Seq, u32)>,
     /// The oldest place that is still kept; the next one to come when nothing is.
     pub oldest_kept: Seq,
+    /// The filter of the session before, empty when it had none.
+    pub filter: String,
 }
 
 /// A consumer as lists show it.
@@ -232,10 +234,14 @@ pub struct ConsumerInfo {
     pub name: ConsumerName,
     /// Its cursor.
     pub cursor: Seq,
-    /// Deliverable events that wait.
+    /// Deliverable events that wait, those that its filter would leave out among them.
     pub backlog: u64,
     /// When it was made.
     pub created_at: Timestamp,
+    /// Which events it wants, as its last session said.
+    pub filter: Option<String>,
+    /// How many events its filters have left out.
+    pub filtered: u64,
 }
 
 /// A replay that waits for its consumer.

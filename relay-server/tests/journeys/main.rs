@@ -7,6 +7,7 @@
 )]
 
 mod handshakes;
+mod filters;
 mod interface;
 mod limits;
 mod oauth;

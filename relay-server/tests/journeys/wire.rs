@@ -80,6 +80,41 @@ impl Client {
         }
     }
 
+    /// A session of a consumer of `line` that wants some events only.
+    pub(crate) async fn filtered(relay: &Relay, consumer: &str, filter: &str) -> Self {
+        let mut client = Self::connect(relay).await;
+        client.filtered_hello(consumer, filter).await;
+        match client.next().await {
+            FromRelay::Welcome(welcome) => assert_eq!(welcome.filter.as_deref(), Some(filter)),
+            other => panic!("expected a welcome, got {other:?}"),
+        }
+        client
+    }
+
+    /// Sends `hello` for `line` with a filter.
+    pub(crate) async fn filtered_hello(&mut self, consumer: &str, filter: &str) {
+        let hello = json!({
+            "client": "test/1",
+            "endpoint": "line",
+            "consumer": consumer,
+            "start": "beginning",
+            "window": 1,
+            "filter": filter,
+        });
+        self.send_frame(1, hello.to_string().as_bytes()).await;
+    }
+
+    /// The next event, whatever is said of those that are left out.
+    pub(crate) async fn wanted(&mut self) -> EventFrame {
+        loop {
+            match self.next().await {
+                FromRelay::Event(event) => return *event,
+                FromRelay::Filtered(_) => {}
+                other => panic!("expected an event, got {other:?}"),
+            }
+        }
+    }
+
     /// Goes away, and waits until the relay has noticed.
     pub(crate) async fn leave(self, relay: &Relay, consumer: &str) {
         drop(self);

@@ -5,8 +5,8 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Credit, Data, EventFrame, EventHeader, Gap, Goodbye, Hello, MAX_DATA_BYTES, MAX_FRAME_BYTES,
-    MAX_HEADER_BYTES, Notice, Report, Reset, Stored, Welcome,
+    Credit, Data, EventFrame, EventHeader, Filtered, Gap, Goodbye, Hello, MAX_DATA_BYTES,
+    MAX_FRAME_BYTES, MAX_HEADER_BYTES, Notice, Report, Reset, Stored, Welcome,
 };
 use crate::head::MAX_HEAD_BYTES;
 use crate::outcome::{Attempt, KEPT_REPLY_BYTES};
@@ -70,6 +70,7 @@ pub enum FromRelay {
     Gap(Gap),
     Notice(Notice),
     Goodbye(Goodbye),
+    Filtered(Filtered),
 }
 
 #[derive(Serialize, Deserialize)]
@@ -131,6 +132,7 @@ impl FromRelay {
             Self::Gap(gap) => encode(136, gap, &[]),
             Self::Notice(notice) => encode(137, notice, &[]),
             Self::Goodbye(goodbye) => encode(138, goodbye, &[]),
+            Self::Filtered(filtered) => encode(139, filtered, &[]),
         }
     }
 
@@ -149,6 +151,7 @@ impl FromRelay {
             136 => Ok(Self::Gap(frame.header_only("gap")?)),
             137 => Ok(Self::Notice(frame.header_only("notice")?)),
             138 => Ok(Self::Goodbye(frame.header_only("goodbye")?)),
+            139 => Ok(Self::Filtered(frame.header_only("filtered")?)),
             kind => Err(WireError::Kind(kind)),
         }
     }
@@ -490,13 +493,14 @@ mod tests {
         }
 
         #[test]
-        fn hellos_round_trip(window in any::<u32>(), millis in any::<u64>(), name in "[a-z0-9][a-z0-9_-]{0,20}") {
+        fn hellos_round_trip(window in any::<u32>(), millis in any::<u64>(), filter in any::<Option<String>>(), name in "[a-z0-9][a-z0-9_-]{0,20}") {
             let hello = Hello {
                 client: "towline/test".into(),
                 endpoint: name.parse().unwrap(),
                 consumer: name.parse().unwrap(),
                 start: Start::Time(Timestamp::from_millis(millis)),
                 window,
+                filter,
             };
             let frame = FromClient::Hello(hello);
             prop_assert_eq!(FromClient::decode(&frame.encode()).unwrap(), frame);

@@ -101,6 +101,7 @@ impl Stage {
                 mark: false,
                 insecure: false,
             },
+            filter: None,
         })
     }
 

@@ -32,8 +32,10 @@ pub(super) async fn is_wanted(
     if waiting <= most {
         return Ok(true);
     }
+    // The relay counts without the filter.
+    let up_to = if plan.filter.is_some() { "up to " } else { "" };
     let waiting = format!(
-        "{} for `{}`",
+        "{up_to}{} for `{}`",
         quantity::count(waiting, "event"),
         plan.consumer
     );

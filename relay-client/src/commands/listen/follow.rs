@@ -79,6 +79,7 @@ fn options(plan: Plan, api: &RelayApi, context: &Context) -> Options {
         start: plan.start,
         concurrency: plan.concurrency,
         delivery: plan.delivery,
+        filter: plan.filter,
         state: context.settings.folders.state().to_owned(),
     }
 }

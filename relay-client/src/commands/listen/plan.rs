@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use towline_shared::filter::Filter;
 use towline_shared::id::{ConsumerName, EndpointName, SecretName};
 use towline_shared::secret::Secret;
 use towline_shared::wire::{MAX_WINDOW, Start};
@@ -29,6 +30,7 @@ pub(super) struct Plan {
     pub(super) max_backlog: Option<u64>,
     pub(super) concurrency: u32,
     pub(super) delivery: Delivery,
+    pub(super) filter: Option<Filter>,
     pub(super) print_url: bool,
     pub(super) data: PathBuf,
 }
@@ -45,6 +47,7 @@ impl Plan {
     pub(super) fn make(arguments: &Arguments, context: &Context) -> anyhow::Result<Self> {
         let settings = &context.settings;
         let delivery = delivery(arguments, context)?;
+        let filter = arguments.filter.read_with(&settings.project)?;
         let endpoint = endpoint(arguments, context)?;
         let named_provider = settings
             .environment
@@ -88,6 +91,7 @@ impl Plan {
             provider,
             secret,
             delivery,
+            filter,
         })
     }
 }

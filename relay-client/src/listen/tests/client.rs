@@ -115,6 +115,7 @@ pub(super) fn options(relay: &Relay, target: &str, state: &Path) -> Options {
             mark: false,
             insecure: false,
         },
+        filter: None,
         state: state.to_owned(),
     }
 }

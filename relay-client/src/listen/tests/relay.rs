@@ -113,6 +113,7 @@ pub(super) fn welcome() -> Welcome {
         public_url: "https://relay.test/in/x".into(),
         provider: None,
         secrets: Vec::new(),
+        filter: None,
     }
 }
 

@@ -348,6 +348,7 @@ fn consumer(cursor: u64) -> OpenedConsumer {
         earlier: 0,
         attempts: Vec::new(),
         oldest_kept: Seq(1),
+        filter: String::new(),
     }
 }
 

@@ -130,13 +130,13 @@ async fn a_place_that_no_event_has_had_cannot_be_skipped() {
     let laptop = consumer(&store, &orders, Start::Beginning).await;
 
     for beyond in [3, u64::MAX] {
-        let refused = store.skip(laptop.id, Seq(1), Seq(beyond)).await;
+        let refused = store.skip(laptop.id, (Seq(1), Seq(beyond)), 0).await;
         assert!(matches!(
             refused,
             Err(StoreError::Missing { what: "event", .. })
         ));
     }
-    store.skip(laptop.id, Seq(1), Seq(2)).await.unwrap();
+    store.skip(laptop.id, (Seq(1), Seq(2)), 0).await.unwrap();
 
     let again = consumer(&store, &orders, Start::Now).await;
     assert_eq!(again.cursor, Seq(2));
@@ -171,7 +171,7 @@ async fn a_gap_that_trimming_left_stays_until_it_is_skipped() {
     store.trim(orders.id, Seq(2)).await.unwrap();
 
     let back = consumer(&store, &orders, Start::Now).await;
-    store.skip(laptop.id, Seq(1), Seq(2)).await.unwrap();
+    store.skip(laptop.id, (Seq(1), Seq(2)), 0).await.unwrap();
     let after = consumer(&store, &orders, Start::Now).await;
 
     assert_eq!((back.cursor, back.oldest_kept), (Seq(0), Seq(3)));

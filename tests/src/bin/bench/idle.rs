@@ -79,6 +79,7 @@ async fn connect(
         consumer: format!("idle-{number}").parse().map_err(io::Error::other)?,
         start: Start::Now,
         window: 1,
+        filter: None,
     });
     stream.write_all(&masked(&hello.encode())).await?;
     read_until(&mut stream, &mut answer, |answer| {
