@@ -38,13 +38,14 @@ use parking_lot::Mutex;
 pub use retention::Usage;
 use rusqlite::named_params;
 use tokio_util::sync::CancellationToken;
+use towline_shared::filter::Filter;
 use towline_shared::id::{ConsumerName, EventId, Seq};
 use towline_shared::time::Timestamp;
 use towline_shared::wire::{Report, Start};
 pub use types::{
     ConsumerId, ConsumerInfo, Endpoint, EndpointChange, EndpointId, EventQuery, EventSummary,
-    NamedSecret, NewEndpoint, NewEvent, NewToken, OpenedConsumer, PendingReplay, ReplayRequest,
-    Scope, StoredAttempt, StoredEvent, TokenInfo,
+    FoundEvents, NamedSecret, NewEndpoint, NewEvent, NewToken, OpenedConsumer, PendingReplay,
+    ReplayRequest, Scope, StoredAttempt, StoredEvent, TokenInfo,
 };
 
 use attempts::NewAttempt;
@@ -285,6 +286,22 @@ impl Store {
         let readers = &self.inner.readers;
         readers
             .read(move |connection| listing::list(connection, &bodies, &query))
+            .await
+    }
+
+    /// Looks for events that a filter means, newest first, within bounds on what one call looks at.
+    ///
+    /// # Errors
+    /// As [`Store::events_after`].
+    pub async fn search_events(
+        &self,
+        query: EventQuery,
+        filter: Filter,
+    ) -> Result<FoundEvents, StoreError> {
+        let bodies = Arc::clone(&self.inner.bodies);
+        let readers = &self.inner.readers;
+        readers
+            .read(move |connection| listing::search(connection, &bodies, &query, &filter))
             .await
     }
 

@@ -14,11 +14,11 @@
 //! | `DELETE /v1/endpoints/{name}/consumers/{consumer}` | write | – | 204, with the replays that wait for it; 409 while it is connected |
 //! | `GET /v1/endpoints/{name}/usage` | read | – | [`Usage`] |
 //! | `DELETE /v1/endpoints/{name}/events?through=SEQ` | write | – | [`Trimmed`]; pinned events stay |
-//! | `GET /v1/events?endpoint=&before=&rejected=&limit=` | read | – | [`EventList`]; with `rejected=true` only those that consumers do not get |
+//! | `GET /v1/events?endpoint=&before=&rejected=&limit=&filter=` | read | – | [`EventList`]; with `rejected=true` only those that consumers do not get |
 //! | `GET /v1/events/{id}` | read | – | [`EventDetail`] |
 //! | `GET /v1/events/{id}/raw` | read | – | head as received, then body (`application/http`, streamed) |
 //! | `GET /v1/events/{id}/body` | read | – | the body (`application/octet-stream`, streamed) |
-//! | `GET /v1/events/stream?endpoint=&rejected=true` | read | – | server-sent events: `event` with an [`EventSummary`], its id as `id`; `gap` where events are left out |
+//! | `GET /v1/events/stream?endpoint=&rejected=true&filter=` | read | – | server-sent events: `event` with an [`EventSummary`], its id as `id`; `gap` where events are left out |
 //! | `PUT /v1/events/{id}/pin` | write | – | 204; retention leaves the event alone; 409 when 1,000 of the endpoint are pinned |
 //! | `DELETE /v1/events/{id}/pin` | write | – | [`Unpinned`] |
 //! | `POST /v1/events/{id}/attempts` | listen | an `outcome` frame of the wire | 204; an attempt made outside any consumer's line |
@@ -32,6 +32,10 @@
 //!
 //! A stream that is asked for with `Last-Event-ID` goes on behind that event in its endpoint. Events of other
 //! endpoints that came at about the same time may come again, so that none is missed.
+//!
+//! A `filter` is an expression of [`crate::filter`]; one that cannot be read is refused with 422, and the lines of its
+//! `detail` point at the place. A list with a filter looks at a bounded number of events at a time: its pages may be
+//! short, or empty, and `next` goes on.
 //!
 //! Every error is [`Problem`] as `application/problem+json` (RFC 9457).
 

@@ -12,7 +12,7 @@ use towline_shared::id::{EndpointName, EventId, Seq};
 
 use super::access::{Allowed, Read, Write};
 use super::endpoints::find;
-use super::input::{Asked, Json, Segment};
+use super::input::{Asked, Json, Segment, filter};
 use super::refusal::Refusal;
 use super::views;
 use super::whole::whole;
@@ -37,6 +37,7 @@ pub(super) struct ListQuery {
     #[serde(default)]
     rejected: bool,
     limit: Option<usize>,
+    filter: Option<String>,
 }
 
 /// The query of a trim.
@@ -66,6 +67,13 @@ pub(super) async fn list(
         rejected_only: asked.rejected,
         limit,
     };
+    if let Some(filter) = filter(asked.filter.as_deref())? {
+        let found = relay.store.search_events(query, filter).await?;
+        return Ok(Json(EventList {
+            events: found.events.into_iter().map(views::event).collect(),
+            next: found.next,
+        }));
+    }
     let events = relay.store.list_events(query.clone()).await?;
     let next = match events.last() {
         Some(last) if events.len() == limit => next_page(&relay, query, last.info.id).await?,

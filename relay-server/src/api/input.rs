@@ -13,6 +13,8 @@ use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use towline_shared::filter::Filter;
+
 use super::refusal::Refusal;
 
 /// The longest JSON body: an endpoint with a scheme file and sixteen long secrets fits.
@@ -133,6 +135,12 @@ impl<T: Serialize> Json<T> {
     pub(super) fn created(self) -> Response {
         (StatusCode::CREATED, self).into_response()
     }
+}
+
+/// Reads a filter; a refusal points at the place of the mistake.
+pub(super) fn filter(text: Option<&str>) -> Result<Option<Filter>, Refusal> {
+    let read = text.map(Filter::parse).transpose();
+    read.map_err(|error| Refusal::invalid("filter", format!("{error}\n{}", error.pointed())))
 }
 
 /// Reads a body of at most `most` bytes.

@@ -5,6 +5,7 @@
 //! reads from the store, as one that comes back with `Last-Event-ID`.
 
 mod progress;
+mod wanted;
 
 use std::collections::VecDeque;
 use std::fmt::Write;
@@ -28,12 +29,13 @@ use towline_shared::time::Timestamp;
 use super::access::{Allowed, Needs, Read, allow};
 use super::endpoints::find;
 use super::events::request_line;
-use super::input::Asked;
+use super::input::{self, Asked};
 use super::refusal::Refusal;
 use super::views;
 use crate::relay::Relay;
 use crate::store::{EndpointId, EventQuery, StoreError, StoredEvent};
 use progress::Progress;
+use wanted::Wanted;
 
 /// How often a silent stream shows that it is alive, and whether its token still holds is looked at.
 const HEARTBEAT: Duration = Duration::from_secs(15);
@@ -54,6 +56,8 @@ pub(super) struct TailQuery {
     /// Only those that consumers do not get.
     #[serde(default)]
     rejected: bool,
+    /// Only those that this expression means.
+    filter: Option<String>,
 }
 
 pub(super) async fn stream(
@@ -69,6 +73,7 @@ pub(super) async fn stream(
     let last = last_event_id(&headers)?;
     let mut tail = Tail::begin(relay, headers, endpoint);
     tail.rejected_only = asked.rejected;
+    tail.wanted = Wanted::new(input::filter(asked.filter.as_deref())?);
     if let Some(last) = last {
         tail.resume(last).await?;
     }
@@ -99,6 +104,7 @@ struct Tail {
     endpoint: Option<EndpointId>,
     /// Whether events that consumers get are passed over.
     rejected_only: bool,
+    wanted: Wanted,
     live: broadcast::Receiver<Arc<StoredEvent>>,
     /// Whether events are left out here, before those that are missed.
     is_gap: bool,
@@ -117,6 +123,7 @@ impl Tail {
             headers,
             endpoint,
             rejected_only: false,
+            wanted: Wanted::default(),
             is_gap: false,
             missed: VecDeque::new(),
             progress: Progress::from(Timestamp::from(SystemTime::now())),
@@ -144,14 +151,23 @@ impl Tail {
                 return Some(Bytes::from_static(GAP));
             }
             if let Some((endpoint, summary)) = self.missed.pop_front() {
-                return Some(self.show(endpoint, &summary));
+                if self
+                    .wanted
+                    .wants_kept(&self.relay.store, summary.info.id)
+                    .await
+                {
+                    return Some(self.show(endpoint, &summary));
+                }
+                let info = &summary.info;
+                self.progress.show(endpoint, info.seq, info.received_at);
+                continue;
             }
             tokio::select! {
                 biased;
                 () = self.relay.stopping.cancelled() => return None,
                 event = self.live.recv() => match event {
                     Ok(event) => {
-                        if let Some(piece) = self.live_event(&event) {
+                        if let Some(piece) = self.live_event(&event).await {
                             return Some(piece);
                         }
                     }
@@ -163,14 +179,15 @@ impl Tail {
         }
     }
 
-    fn live_event(&mut self, event: &StoredEvent) -> Option<Bytes> {
+    async fn live_event(&mut self, event: &Arc<StoredEvent>) -> Option<Bytes> {
         let is_meant = self
             .endpoint
             .is_none_or(|endpoint| endpoint == event.endpoint);
         if !is_meant || !self.progress.is_new(event.endpoint, event.info.seq) {
             return None;
         }
-        if self.rejected_only && event.info.is_deliverable {
+        let is_left_out = self.rejected_only && event.info.is_deliverable;
+        if is_left_out || !self.wanted.wants(event).await {
             self.progress
                 .show(event.endpoint, event.info.seq, event.info.received_at);
             return None;

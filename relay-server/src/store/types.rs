@@ -189,6 +189,15 @@ pub struct EventQuery {
     pub limit: usize,
 }
 
+/// What a search has found so far.
+#[derive(Clone, Debug, Default)]
+pub struct FoundEvents {
+    /// The events, newest first.
+    pub events: Vec<EventSummary>,
+    /// Where to go on when not everything was looked at.
+    pub next: Option<EventId>,
+}
+
 /// One line of a list of events.
 #[derive(Clone, Debug)]
 pub struct EventSummary {
