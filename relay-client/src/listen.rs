@@ -3,6 +3,7 @@
 
 mod gate;
 mod line;
+mod routes;
 mod run;
 mod tries;
 mod work;
@@ -23,6 +24,7 @@ use crate::dial::RelayAddress;
 use crate::forward::ForwarderError;
 pub use crate::forward::{Delivery, HostHeader};
 use crate::seen::JournalError;
+use crate::target::Target;
 pub(crate) use line::{Arrived, Line, Offered};
 
 /// What to listen to and where to deliver.
@@ -42,10 +44,23 @@ pub struct Options {
     pub concurrency: u32,
     /// How to call the app.
     pub delivery: Delivery,
+    /// Where events go that these expressions mean, the first that does; others go to the target of `delivery`.
+    pub routes: Vec<Route>,
+    /// Whether events that no route takes are skipped instead.
+    pub skips_unrouted: bool,
     /// Which events are wanted; all without one.
     pub filter: Option<Filter>,
     /// The folder of the journals.
     pub state: PathBuf,
+}
+
+/// A target of its own for some events.
+#[derive(Clone, Debug)]
+pub struct Route {
+    /// Which events.
+    pub when: Filter,
+    /// Where they go.
+    pub target: Target,
 }
 
 /// What happens while listening.
@@ -84,6 +99,8 @@ pub enum News {
         info: Box<EventInfo>,
         /// Why, in words.
         why: String,
+        /// The target that it waits for.
+        target: String,
         /// Until the next try.
         retry_in: Duration,
     },
@@ -123,6 +140,8 @@ pub struct Summary {
     pub failed: u64,
     /// Deliveries parked after several calls without an answer.
     pub parked: u64,
+    /// Events that no route takes.
+    pub skipped: u64,
     /// Events that the filter left out.
     pub filtered: u64,
     /// Attempts that got no answer.

@@ -13,6 +13,7 @@ use towline_shared::api::{
     EndpointList, EndpointView, EventDetail, EventList, PutSecret, Replays, TokenList, Trimmed,
     Unpinned, Usage, WhoAmI,
 };
+use towline_shared::filter::Filter;
 use towline_shared::id::{ConsumerName, EndpointName, EventId, SecretName, Seq, TokenId};
 use towline_shared::secret::Secret;
 use towline_shared::wire::{FromClient, Report};
@@ -42,6 +43,8 @@ pub struct EventQuery {
     pub before: Option<EventId>,
     /// Only those that consumers do not get.
     pub rejected: bool,
+    /// Only those that it means; then pages may be short, and only the last one has no next.
+    pub filter: Option<Filter>,
     /// The most to return.
     pub limit: u32,
 }
@@ -58,9 +61,24 @@ impl EventQuery {
         if self.rejected {
             query.append_pair("rejected", "true");
         }
+        if let Some(filter) = &self.filter {
+            query.append_pair("filter", filter.as_str());
+        }
         query.append_pair("limit", &self.limit.to_string());
         format!("/v1/events?{}", query.finish())
     }
+}
+
+fn tail_query(endpoint: Option<&EndpointName>, rejected: bool, filter: Option<&Filter>) -> String {
+    let mut query = url::form_urlencoded::Serializer::new(String::new());
+    query.append_pair("rejected", if rejected { "true" } else { "false" });
+    if let Some(name) = endpoint {
+        query.append_pair("endpoint", name.as_str());
+    }
+    if let Some(filter) = filter {
+        query.append_pair("filter", filter.as_str());
+    }
+    query.finish()
 }
 
 type Answer<T> = Result<T, ApiError>;
@@ -221,19 +239,19 @@ impl RelayApi {
             .await
     }
 
-    /// `GET /v1/events/stream`, from behind the event with this id when there is one; of all events, or of
-    /// those that consumers do not get.
+    /// `GET /v1/events/stream`, from behind the event with this id when there is one; of all events, of those that
+    /// consumers do not get, or of those that a filter means.
     pub async fn tail(
         &self,
         endpoint: Option<&EndpointName>,
         rejected: bool,
+        filter: Option<&Filter>,
         last: Option<EventId>,
     ) -> Answer<Tail> {
-        let endpoint = endpoint.map_or_else(String::new, |name| format!("&endpoint={name}"));
-        let query = format!("?rejected={rejected}{endpoint}");
+        let query = tail_query(endpoint, rejected, filter);
         let call = Call {
             last_event: last,
-            ..Call::new("GET", &format!("/v1/events/stream{query}"))
+            ..Call::new("GET", &format!("/v1/events/stream?{query}"))
         };
         Ok(Tail::new(self.exchange.stream(call).await?))
     }

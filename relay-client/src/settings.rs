@@ -19,7 +19,7 @@ pub use environment::Environment;
 pub use error::SettingsError;
 pub use folders::Folders;
 pub use profiles::{Profile, Profiles};
-pub use project_file::ProjectFile;
+pub use project_file::{ProjectFile, ProjectRoute};
 pub use secret_source::{SecretSource, read_secret_file};
 
 use crate::dial::RelayAddress;

@@ -79,6 +79,8 @@ pub enum Outcome {
         /// What happened.
         detail: String,
     },
+    /// No route takes the event, and there is no target for others: nothing was called.
+    NoRoute,
     /// The client ended while the app had the request: whether the app worked on it is not known.
     CutOff,
 }
@@ -108,6 +110,8 @@ pub enum Settled {
     /// The app had the request several times and did not answer; the person lets the rest go on
     /// (`--park-after`).
     Parked,
+    /// Nobody is called with it, because no route takes it.
+    Skipped,
 }
 
 impl Settled {

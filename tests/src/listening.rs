@@ -51,6 +51,8 @@ pub fn options(relay: SocketAddr, token: &str, endpoint: &str, app: &str, state:
             insecure: false,
         },
         filter: None,
+        routes: Vec::new(),
+        skips_unrouted: false,
         state: state.to_path_buf(),
     }
 }

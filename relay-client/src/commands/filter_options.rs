@@ -29,6 +29,11 @@ pub(super) struct FilterOptions {
 }
 
 impl FilterOptions {
+    /// The filter of the command line alone.
+    pub(super) fn read(&self) -> Result<Option<Filter>, Failure> {
+        self.read_with(&ProjectFile::default())
+    }
+
     /// The filter, each part from the first place that has it: the command line, then the project file.
     pub(super) fn read_with(&self, project: &ProjectFile) -> Result<Option<Filter>, Failure> {
         let expression = match (&self.filter, &project.filter) {

@@ -6,6 +6,8 @@ mod endpoint;
 mod follow;
 mod plan;
 mod rejected;
+mod remote;
+mod route;
 mod view;
 
 use std::path::PathBuf;
@@ -40,6 +42,7 @@ Examples:
   towline listen 3000 --since 10m                   what came in the last ten minutes, too
   towline listen 3000 -e push,issues                these two only; the others are passed over
   towline listen 3000 --filter 'json(\"/data/amount\") > 1000 && verdict == verified'
+  towline listen 3000 --route 'json(\"/type\") startsWith \"invoice.\" = localhost:4000/billing'
   towline listen 5173 --host-header rewrite         for Vite, Rails and Django, which check the host
   towline listen 3000 --json | jq .                 one JSON object a line")]
 pub struct Arguments {
@@ -49,6 +52,13 @@ pub struct Arguments {
     /// The same as TARGET
     #[arg(short, long, value_name = "TARGET")]
     forward_to: Option<Target>,
+    /// A target of its own for events that the expression means; the first that fits counts, TARGET gets the rest, and
+    /// without one the rest is skipped (repeatable) [project file: [[route]] with when and to]
+    #[arg(long, value_name = "EXPRESSION = TARGET")]
+    route: Vec<String>,
+    /// Deliver to a TARGET that is not on this machine
+    #[arg(long)]
+    allow_remote_target: bool,
     /// The endpoint; it is made on first use [default: the project's name] [variable: TOWLINE_ENDPOINT]
     #[arg(long, value_name = "NAME")]
     endpoint: Option<EndpointName>,
@@ -114,6 +124,7 @@ pub struct Arguments {
 /// When settings are wrong, the relay cannot be reached or ends the session for good.
 pub async fn run(arguments: Arguments, context: Context) -> anyhow::Result<Exit> {
     let plan = Plan::make(&arguments, &context)?;
+    remote::check(&plan, &context).await?;
     let (api, local) = reach_relay(&plan, &context).await?;
     let ended = with_relay(plan, &context, api).await;
     if let Some(local) = local {

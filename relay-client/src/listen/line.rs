@@ -12,12 +12,11 @@ use tokio_util::task::TaskTracker;
 use towline_shared::outcome::Delivery;
 use towline_shared::wire::EventHeader;
 
-use super::gate::Gate;
+use super::routes::Routes;
 use super::tries::Patience;
 use super::work::Ended;
 use super::{News, Summary};
 use crate::body::Body;
-use crate::forward::Forwarder;
 use crate::seen::{Journal, JournalError};
 
 /// An event that is wholly on this machine.
@@ -54,10 +53,9 @@ pub(crate) struct Line {
 pub(super) struct Shared {
     concurrency: usize,
     pub(super) patience: Patience,
-    pub(super) forwarder: Forwarder,
+    pub(super) routes: Routes,
     pub(super) journal: Arc<Journal>,
     pub(super) news: mpsc::Sender<News>,
-    pub(super) gate: Gate,
     /// Cancelled when nothing new may be begun.
     pub(super) stop: CancellationToken,
     /// Cancelled when everything ends at once.
@@ -79,7 +77,7 @@ impl Line {
     pub(super) fn new(
         concurrency: u32,
         patience: Patience,
-        forwarder: Forwarder,
+        routes: Routes,
         journal: Arc<Journal>,
         news: mpsc::Sender<News>,
         (stop, abort): (CancellationToken, CancellationToken),
@@ -87,10 +85,9 @@ impl Line {
         let shared = Shared {
             concurrency: concurrency as usize,
             patience,
-            forwarder,
+            routes,
             journal,
             news,
-            gate: Gate::new(),
             stop,
             abort,
             state: Mutex::new(State::default()),

@@ -12,9 +12,9 @@ use towline_shared::backoff::Backoff;
 use towline_shared::wire::{Goodbye, Hello, Reason};
 
 use self::house::House;
+use super::routes::Routes;
 use super::work::random;
 use super::{Line, ListenError, News, Options, Summary};
-use crate::forward::Forwarder;
 use crate::link::{self, ClockWatch, Ended, Link, NoLink, Session};
 use crate::seen::Journal;
 
@@ -72,8 +72,8 @@ impl Run {
     }
 
     pub(super) async fn run(mut self) -> Result<Summary, ListenError> {
-        let forwarder = self.forwarder().await?;
-        let Some((house, first_link)) = self.move_in(forwarder).await? else {
+        let routes = self.routes().await?;
+        let Some((house, first_link)) = self.move_in(routes).await? else {
             return Ok(Summary::default());
         };
         let ended = self.sessions(&house, first_link).await;
@@ -91,10 +91,10 @@ impl Run {
         ended.map(|()| summary)
     }
 
-    async fn forwarder(&self) -> Result<Forwarder, ListenError> {
-        let delivery = self.options.delivery.clone();
-        let made = tokio::task::spawn_blocking(move || Forwarder::new(delivery)).await;
-        Ok(made.expect("making a forwarder does not panic")?)
+    async fn routes(&self) -> Result<Routes, ListenError> {
+        let options = self.options.clone();
+        let made = tokio::task::spawn_blocking(move || Routes::new(&options)).await;
+        Ok(made.expect("preparing targets does not panic")?)
     }
 
     /// Session after session, until everything is drained or coming back does not help.

@@ -94,6 +94,7 @@ impl Tries {
             },
             Outcome::TimedOut { phase } => self.unanswered(now, random, timed_out(*phase)),
             Outcome::Reset { detail } => self.unanswered(now, random, detail.clone()),
+            Outcome::NoRoute => Next::Settle(Settled::Skipped),
             Outcome::CutOff => self.unanswered(now, random, "the attempt was cut off".into()),
         }
     }
@@ -146,7 +147,7 @@ impl Kind {
             Outcome::Refused { .. } => Some(Self::Refused),
             Outcome::TimedOut { phase } => Some(Self::TimedOut(*phase)),
             Outcome::Reset { .. } => Some(Self::Reset),
-            Outcome::CutOff => None,
+            Outcome::CutOff | Outcome::NoRoute => None,
         }
     }
 }

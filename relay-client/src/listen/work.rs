@@ -11,6 +11,7 @@ use towline_shared::wire::Report;
 
 use super::News;
 use super::line::{Arrived, Shared};
+use super::routes::Lane;
 use super::tries::{Next, Tries};
 use crate::body::Body;
 use crate::forward::{Call, Tried};
@@ -36,6 +37,7 @@ impl Shared {
             return Ended::Settled;
         }
         let number = header.attempts.max(recollection.last_number) + 1;
+        let lane = self.routes.lane(&header.event, &head, &mut body).await;
         let mut work = Work {
             shared: self,
             tries: Tries::new(self.patience),
@@ -61,7 +63,14 @@ impl Shared {
             })
             .await;
         }
-        work.until_settled(&head, &mut body).await
+        match lane {
+            Ok(Some(lane)) => work.until_settled(lane, &head, &mut body).await,
+            Ok(None) => work.skip().await,
+            Err(error) => {
+                let detail = format!("the body cannot be read for the routes: {error}");
+                work.give_up(Outcome::Refused { detail }).await
+            }
+        }
     }
 }
 
@@ -78,13 +87,13 @@ struct Work<'a> {
 }
 
 impl Work<'_> {
-    async fn until_settled(&mut self, head: &Head, body: &mut Body) -> Ended {
+    async fn until_settled(&mut self, lane: &Lane, head: &Head, body: &mut Body) -> Ended {
         let shared = self.shared;
         loop {
             let pass = tokio::select! {
                 biased;
                 () = shared.stop.cancelled() => return Ended::Left,
-                pass = shared.gate.enter(self.delivery) => pass,
+                pass = lane.gate.enter(self.delivery) => pass,
             };
             let call = Call {
                 event: self.info.id,
@@ -94,7 +103,7 @@ impl Work<'_> {
                 body: &mut *body,
             };
             let begun = |target: &str| self.begun(target);
-            let tried = match shared
+            let tried = match lane
                 .forwarder
                 .deliver(call, |target| shared.journal.begin(begun(target)))
                 .await
@@ -123,7 +132,7 @@ impl Work<'_> {
             self.record(tried, wait, now).await;
             self.told = Some(why.clone());
             if is_news {
-                self.tell_waiting(why, wait).await;
+                self.tell_waiting(why, lane, wait).await;
             }
             // The wait of a closed gate may end earlier, when another delivery gets through.
             let own_wait = if is_gate_closed { Duration::ZERO } else { wait };
@@ -135,11 +144,12 @@ impl Work<'_> {
         }
     }
 
-    async fn tell_waiting(&self, why: String, retry_in: Duration) {
+    async fn tell_waiting(&self, why: String, lane: &Lane, retry_in: Duration) {
         let info = self.info.clone();
         self.tell(News::Waiting {
             info,
             why,
+            target: lane.target.clone(),
             retry_in,
         })
         .await;
@@ -162,6 +172,7 @@ impl Work<'_> {
                 Settled::Done => state.summary.done += 1,
                 Settled::Failed => state.summary.failed += 1,
                 Settled::Parked => state.summary.parked += 1,
+                Settled::Skipped => state.summary.skipped += 1,
             }
         }
         let hint = tried.hint.clone();
@@ -194,6 +205,12 @@ impl Work<'_> {
     async fn give_up(&self, outcome: Outcome) -> Ended {
         let tried = Tried::without_call(outcome);
         self.settle(tried, Settled::Failed).await
+    }
+
+    /// Settles a delivery that no route takes.
+    async fn skip(&self) -> Ended {
+        let tried = Tried::without_call(Outcome::NoRoute);
+        self.settle(tried, Settled::Skipped).await
     }
 
     async fn report(&self, report: Report, hint: Option<String>) {

@@ -312,6 +312,7 @@ pub fn outcome_word(outcome: &Outcome) -> (String, bool) {
         Outcome::Refused { .. } => ("refused".to_owned(), false),
         Outcome::TimedOut { .. } => ("timed out".to_owned(), false),
         Outcome::Reset { .. } => ("reset".to_owned(), false),
+        Outcome::NoRoute => ("skipped".to_owned(), true),
         Outcome::CutOff => ("cut off".to_owned(), false),
     }
 }
@@ -324,6 +325,7 @@ pub fn outcome_words(outcome: &Outcome) -> String {
             escape::line(detail).into_owned()
         }
         Outcome::TimedOut { phase } => phase_words(*phase).to_owned(),
+        Outcome::NoRoute => "no route takes it".to_owned(),
         Outcome::CutOff => "the first attempt was cut off".to_owned(),
     }
 }

@@ -7,7 +7,7 @@ use towline_shared::id::{EventId, Seq};
 use towline_shared::outcome::Attempt;
 use towline_shared::wire::Welcome;
 
-use super::listen_lines::Session;
+use super::listen_lines::{Session, ShownRoute};
 use crate::listen::{News, Summary};
 
 /// The version of the lines.
@@ -28,6 +28,7 @@ enum Kind<'a> {
         endpoint: &'a str,
         consumer: &'a str,
         target: &'a str,
+        routes: &'a [ShownRoute],
         #[serde(flatten)]
         welcome: &'a Welcome,
         is_again: bool,
@@ -51,6 +52,7 @@ enum Kind<'a> {
         id: EventId,
         seq: Seq,
         why: &'a str,
+        target: &'a str,
         retry_in_millis: u64,
     },
     Reconnecting {
@@ -72,6 +74,7 @@ enum Kind<'a> {
         done: u64,
         failed: u64,
         parked: u64,
+        skipped: u64,
         filtered: u64,
         unanswered: u64,
         left: u64,
@@ -90,6 +93,7 @@ impl<'a> Line<'a> {
                 endpoint: &session.endpoint,
                 consumer: &session.consumer,
                 target: &session.target,
+                routes: &session.routes,
                 welcome,
                 is_again: *is_again,
             },
@@ -118,11 +122,13 @@ impl<'a> Line<'a> {
             News::Waiting {
                 info,
                 why,
+                target,
                 retry_in,
             } => Kind::Waiting {
                 id: info.id,
                 seq: info.seq,
                 why,
+                target,
                 retry_in_millis: millis(*retry_in),
             },
             News::Reconnecting { why, retry_in } => Kind::Reconnecting {
@@ -147,6 +153,7 @@ impl<'a> Line<'a> {
             done: summary.done,
             failed: summary.failed,
             parked: summary.parked,
+            skipped: summary.skipped,
             filtered: summary.filtered,
             unanswered: summary.unanswered,
             left: summary.left,
@@ -171,6 +178,7 @@ mod tests {
             endpoint: "orders".to_owned(),
             consumer: "localhost:3000".to_owned(),
             target: "http://localhost:3000".to_owned(),
+            routes: Vec::new(),
             secret_from: None,
             is_concurrent: false,
         }

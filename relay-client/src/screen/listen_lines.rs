@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use serde::Serialize;
 use towline_shared::id::EventId;
 use towline_shared::time::Timestamp;
 use towline_shared::wire::Welcome;
@@ -33,12 +34,23 @@ pub struct Session {
     pub endpoint: String,
     /// The name of the consumer.
     pub consumer: String,
-    /// The target.
+    /// The target; empty when there are routes only.
     pub target: String,
+    /// The routes, in order.
+    pub routes: Vec<ShownRoute>,
     /// Where the secret came from, when this run added one.
     pub secret_from: Option<String>,
     /// Whether several deliveries may be in hand.
     pub is_concurrent: bool,
+}
+
+/// A route as it is shown.
+#[derive(Clone, Debug, Serialize)]
+pub struct ShownRoute {
+    /// Which events.
+    pub when: String,
+    /// Where they go.
+    pub target: String,
 }
 
 /// Turns news into lines; remembers methods, which outcomes do not carry.
@@ -104,8 +116,9 @@ impl ListenLines {
             News::Waiting {
                 info,
                 why,
+                target,
                 retry_in,
-            } => vec![self.waiting(info.id, why, *retry_in)],
+            } => vec![waiting(info.id, why, target, *retry_in)],
             News::Reconnecting { why, retry_in } => vec![notice(format!(
                 "{} the relay is gone ({}); trying again in {}",
                 paint::odd("reconnecting:"),
@@ -142,16 +155,6 @@ impl ListenLines {
         )))]
     }
 
-    fn waiting(&self, id: EventId, why: &str, retry_in: Duration) -> Shown {
-        notice(format!(
-            "{} {}; {id} waits and is tried again until {} answers, first in {}",
-            paint::odd("waiting:"),
-            escape::line(why),
-            escape::line(&self.session.target),
-            quantity::duration(retry_in)
-        ))
-    }
-
     fn ready(&self, welcome: &Welcome, is_again: bool) -> Vec<Shown> {
         if is_again {
             let backlog = quantity::count(welcome.backlog, "event");
@@ -167,18 +170,31 @@ impl ListenLines {
                 provider(welcome, self.session.secret_from.as_deref()),
             ),
             ("consumer", self.consumer(welcome)),
-            ("target", escape::line(&self.session.target).into_owned()),
+            ("target", self.target()),
             ("backlog", backlog(welcome)),
         ];
         let filter = welcome.filter.as_deref();
         let filter = filter.map(|filter| ("filter", escape::line(filter).into_owned()));
-        for (label, value) in rows.into_iter().chain(filter) {
+        let routes = self.session.routes.iter().map(|route| {
+            let text = format!("{} for {}", route.target, route.when);
+            ("route", escape::line(&text).into_owned())
+        });
+        for (label, value) in rows.into_iter().chain(filter).chain(routes) {
             shown.push(notice(format!(
                 "  {}{value}",
                 paint::quiet(format_args!("{label:<10}"))
             )));
         }
         shown
+    }
+
+    fn target(&self) -> String {
+        let target = escape::line(&self.session.target);
+        match (target.is_empty(), self.session.routes.is_empty()) {
+            (true, _) => "by route; events that no route takes are skipped".to_owned(),
+            (false, true) => target.into_owned(),
+            (false, false) => format!("{target} for what no route takes"),
+        }
     }
 
     fn consumer(&self, welcome: &Welcome) -> String {
@@ -195,12 +211,26 @@ impl ListenLines {
     }
 }
 
+fn waiting(id: EventId, why: &str, target: &str, retry_in: Duration) -> Shown {
+    notice(format!(
+        "{} {}; {id} waits and is tried again until {} answers, first in {}",
+        paint::odd("waiting:"),
+        escape::line(why),
+        escape::line(target),
+        quantity::duration(retry_in)
+    ))
+}
+
 /// The last lines of a run.
 pub fn summary(summary: &Summary) -> Vec<String> {
     let mut lines = vec![format!(
         "delivered {}, failed {}, parked {}, unanswered attempts {}",
         summary.done, summary.failed, summary.parked, summary.unanswered
     )];
+    if summary.skipped > 0 {
+        let number = quantity::count(summary.skipped, "event");
+        lines.push(format!("{number} skipped: no route takes them"));
+    }
     if summary.filtered > 0 {
         let number = quantity::count(summary.filtered, "event");
         lines.push(format!("{number} left out by the filter"));
@@ -279,6 +309,7 @@ mod tests {
             endpoint: "orders".to_owned(),
             consumer: "localhost:3000".to_owned(),
             target: "http://localhost:3000".to_owned(),
+            routes: Vec::new(),
             secret_from: None,
             is_concurrent: false,
         }

@@ -45,6 +45,19 @@ pub struct ProjectFile {
     /// Which events to get, as the provider calls them.
     #[serde(default)]
     pub events: Vec<String>,
+    /// Targets of their own for some events.
+    #[serde(default)]
+    pub route: Vec<ProjectRoute>,
+}
+
+/// A `[[route]]`.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ProjectRoute {
+    /// Which events, as an expression.
+    pub when: String,
+    /// The target.
+    pub to: String,
 }
 
 impl ProjectFile {

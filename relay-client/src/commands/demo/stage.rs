@@ -102,6 +102,8 @@ impl Stage {
                 insecure: false,
             },
             filter: None,
+            routes: Vec::new(),
+            skips_unrouted: false,
         })
     }
 

@@ -6,6 +6,7 @@ use towline_shared::id::{EndpointName, EventId};
 use towline_shared::outcome::{Attempt, Outcome, Settled};
 use towline_shared::verdict::Verdict;
 
+use super::super::filter_options::FilterOptions;
 use super::super::{Context, Exit};
 use crate::relay_api::EventQuery;
 use crate::screen::table::{Cell, Table, Tone};
@@ -20,6 +21,7 @@ const PAGE: u32 = 1000;
 Examples:
   towline events list --endpoint orders --limit 50
   towline events list --rejected
+  towline events list --filter 'json(\"/data/customer\") == \"cus_1\"' --all
   towline events list --json --all | jq -r .id")]
 pub struct Arguments {
     /// Only those of this endpoint
@@ -37,6 +39,8 @@ pub struct Arguments {
     /// List all of them
     #[arg(long, conflicts_with = "limit")]
     all: bool,
+    #[command(flatten)]
+    filter: FilterOptions,
 }
 
 /// Lists page by page.
@@ -51,17 +55,24 @@ pub(super) async fn run(arguments: Arguments, context: &Context) -> anyhow::Resu
         endpoint: arguments.endpoint,
         before: arguments.before,
         rejected: arguments.rejected,
+        filter: arguments.filter.read()?,
         limit: 0,
     };
+    let mut is_titled = false;
     loop {
         query.limit = left.min(PAGE);
         let page = api.events(&query).await?;
-        show(&page.events, query.before.is_none(), context)?;
+        // A page of a search may be empty and not the last.
+        let is_last = page.next.is_none();
+        if !page.events.is_empty() || (is_last && !is_titled) {
+            show(&page.events, !is_titled, context)?;
+            is_titled = true;
+        }
         left = left.saturating_sub(u32::try_from(page.events.len()).unwrap_or(u32::MAX));
         let Some(next) = page.next else {
             return Ok(Exit::Done);
         };
-        if left == 0 || page.events.is_empty() {
+        if left == 0 {
             more(next, context);
             return Ok(Exit::Done);
         }
@@ -84,7 +95,7 @@ fn show(events: &[EventSummary], is_first: bool, context: &Context) -> anyhow::R
         return Ok(());
     }
     if events.is_empty() && is_first {
-        context.screen.notice("no events yet");
+        context.screen.notice("no events");
         return Ok(());
     }
     let mut table = Table::new(&[
@@ -149,6 +160,7 @@ fn of_attempt(attempt: &Attempt) -> (String, Tone) {
         (Outcome::Refused { .. }, _) => ("refused".to_owned(), Tone::Odd),
         (Outcome::TimedOut { .. }, _) => ("timed out".to_owned(), Tone::Odd),
         (Outcome::Reset { .. }, _) => ("reset".to_owned(), Tone::Odd),
+        (Outcome::NoRoute, _) => ("skipped".to_owned(), Tone::Quiet),
         (Outcome::CutOff, _) => ("cut off".to_owned(), Tone::Odd),
     }
 }

@@ -9,6 +9,7 @@ use towline_shared::api::EventSummary;
 use towline_shared::backoff::Backoff;
 use towline_shared::id::{EndpointName, EventId};
 
+use super::super::filter_options::FilterOptions;
 use super::super::{Context, Exit};
 use crate::relay_api::{ApiError, RelayApi, Tail, TailItem};
 use crate::screen::event_lines::{self, Arrival, Layout};
@@ -23,6 +24,7 @@ const REMEMBERED: usize = 4096;
 #[command(after_help = "\
 Examples:
   towline events tail --endpoint orders
+  towline events tail --filter 'verdict == failed || size > 100000'
   towline events tail --json | jq -r '.id + \" \" + .verdict.result'")]
 pub struct Arguments {
     /// Only those of this endpoint
@@ -31,6 +33,8 @@ pub struct Arguments {
     /// Only those that no consumer gets, because their check failed
     #[arg(long)]
     rejected: bool,
+    #[command(flatten)]
+    filter: FilterOptions,
 }
 
 /// Prints until ^C.
@@ -44,12 +48,18 @@ pub(super) async fn run(arguments: Arguments, context: &Context) -> anyhow::Resu
 }
 
 async fn follow(api: &RelayApi, arguments: &Arguments, context: &Context) -> anyhow::Result<Exit> {
+    let filter = arguments.filter.read()?;
     let mut backoff = Backoff::reconnect();
     let mut link = Link::New;
     let mut shown = Shown::default();
     loop {
         let error = match api
-            .tail(arguments.endpoint.as_ref(), arguments.rejected, shown.last)
+            .tail(
+                arguments.endpoint.as_ref(),
+                arguments.rejected,
+                filter.as_ref(),
+                shown.last,
+            )
             .await
         {
             Ok(tail) => {

@@ -80,6 +80,8 @@ fn options(plan: Plan, api: &RelayApi, context: &Context) -> Options {
         concurrency: plan.concurrency,
         delivery: plan.delivery,
         filter: plan.filter,
+        routes: plan.routes,
+        skips_unrouted: plan.skips_unrouted,
         state: context.settings.folders.state().to_owned(),
     }
 }

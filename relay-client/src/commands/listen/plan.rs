@@ -10,9 +10,9 @@ use towline_shared::wire::{MAX_WINDOW, Start};
 
 use super::super::provider_options::{SchemeOptions, new_endpoint};
 use super::super::{Context, Failure, wall_clock};
-use super::{Arguments, consumer};
+use super::{Arguments, consumer, route};
 use crate::cli::{parse_duration, parse_host_header};
-use crate::listen::{Delivery, HostHeader};
+use crate::listen::{Delivery, HostHeader, Route};
 use crate::settings::ProjectFile;
 use crate::target::Target;
 
@@ -31,6 +31,10 @@ pub(super) struct Plan {
     pub(super) concurrency: u32,
     pub(super) delivery: Delivery,
     pub(super) filter: Option<Filter>,
+    pub(super) routes: Vec<Route>,
+    /// Whether there are routes only.
+    pub(super) skips_unrouted: bool,
+    pub(super) allows_remote: bool,
     pub(super) print_url: bool,
     pub(super) data: PathBuf,
 }
@@ -46,7 +50,9 @@ pub(super) struct NamedSecret {
 impl Plan {
     pub(super) fn make(arguments: &Arguments, context: &Context) -> anyhow::Result<Self> {
         let settings = &context.settings;
-        let delivery = delivery(arguments, context)?;
+        let routes = route::read(&arguments.route, &settings.project)?;
+        let (target, skips_unrouted) = target(arguments, context, &routes)?;
+        let delivery = delivery(arguments, context, target)?;
         let filter = arguments.filter.read_with(&settings.project)?;
         let endpoint = endpoint(arguments, context)?;
         let named_provider = settings
@@ -92,11 +98,14 @@ impl Plan {
             secret,
             delivery,
             filter,
+            routes,
+            skips_unrouted,
+            allows_remote: arguments.allow_remote_target,
         })
     }
 }
 
-fn delivery(arguments: &Arguments, context: &Context) -> anyhow::Result<Delivery> {
+fn delivery(arguments: &Arguments, context: &Context, target: Target) -> anyhow::Result<Delivery> {
     let project = &context.settings.project;
     let timeout = match (&arguments.timeout, &project.timeout) {
         (Some(timeout), _) => *timeout,
@@ -112,7 +121,7 @@ fn delivery(arguments: &Arguments, context: &Context) -> anyhow::Result<Delivery
         (None, None) => HostHeader::Preserve,
     };
     Ok(Delivery {
-        target: target(arguments, context)?,
+        target,
         timeout,
         retries: arguments.retry.or(project.retry).unwrap_or(0),
         park_after: arguments.park_after.or(project.park_after),
@@ -123,10 +132,15 @@ fn delivery(arguments: &Arguments, context: &Context) -> anyhow::Result<Delivery
     })
 }
 
-fn target(arguments: &Arguments, context: &Context) -> anyhow::Result<Target> {
+/// The target, and whether it is that of the first route because there is no other.
+fn target(
+    arguments: &Arguments,
+    context: &Context,
+    routes: &[Route],
+) -> anyhow::Result<(Target, bool)> {
     let typed = arguments.target.as_ref().or(arguments.forward_to.as_ref());
     if let Some(target) = typed {
-        return Ok(target.clone());
+        return Ok((target.clone(), false));
     }
     let settings = &context.settings;
     let named = settings
@@ -134,11 +148,21 @@ fn target(arguments: &Arguments, context: &Context) -> anyhow::Result<Target> {
         .get("TOWLINE_TARGET")
         .or(settings.project.target.as_deref());
     match named {
-        Some(text) => Ok(text.parse()?),
-        None if arguments.print_url => Ok("3000".parse()?),
+        Some(text) => Ok((text.parse()?, false)),
+        None if arguments.print_url => Ok(("3000".parse()?, false)),
+        None if !routes.is_empty() => Ok((routes[0].target.clone(), true)),
         None => Err(Failure::usage("no target is given")
             .hint("say where the app listens, such as `towline listen 3000`")
             .into()),
+    }
+}
+
+impl Plan {
+    /// All targets.
+    pub(super) fn targets(&self) -> impl Iterator<Item = &Target> {
+        let own = (!self.skips_unrouted).then_some(&self.delivery.target);
+        own.into_iter()
+            .chain(self.routes.iter().map(|route| &route.target))
     }
 }
 

@@ -62,7 +62,7 @@ async fn once(
     if last.is_none() {
         *last = Some(newest(api, endpoint).await?);
     }
-    let mut tail = api.tail(Some(endpoint), true, *last).await?;
+    let mut tail = api.tail(Some(endpoint), true, None, *last).await?;
     backoff.succeeded(Instant::now());
     while let Some(item) = tail.next().await? {
         let TailItem::Event(event) = item else {

@@ -6,11 +6,11 @@ use tokio::sync::mpsc;
 
 use super::super::{Context, wall_clock};
 use super::plan::Plan;
-use crate::listen::{News, Summary};
+use crate::listen::{News, Route, Summary};
 use crate::screen::Screen;
 use crate::screen::event_lines::Layout;
 use crate::screen::listen_json::Line;
-use crate::screen::listen_lines::{self, ListenLines, Session, Shown};
+use crate::screen::listen_lines::{self, ListenLines, Session, Shown, ShownRoute};
 
 /// What can be shown.
 #[derive(Debug)]
@@ -32,7 +32,11 @@ impl View {
         let session = Session {
             endpoint: plan.endpoint.to_string(),
             consumer: plan.consumer.to_string(),
-            target: plan.delivery.target.to_string(),
+            target: match plan.skips_unrouted {
+                true => String::new(),
+                false => plan.delivery.target.to_string(),
+            },
+            routes: plan.routes.iter().map(shown).collect(),
             secret_from,
             is_concurrent: plan.concurrency > 1,
         };
@@ -78,5 +82,12 @@ impl View {
             self.screen.notice(&line);
         }
         Ok(())
+    }
+}
+
+fn shown(route: &Route) -> ShownRoute {
+    ShownRoute {
+        when: route.when.to_string(),
+        target: route.target.to_string(),
     }
 }

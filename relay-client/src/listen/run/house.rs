@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
+use super::super::routes::Routes;
 use super::super::tries::Patience;
 use super::super::{Line, ListenError, News};
 use super::{Run, again};
-use crate::forward::Forwarder;
 use crate::link::{self, Link};
 use crate::seen::{Journal, JournalLock, JournalPlace};
 
@@ -27,20 +27,20 @@ impl Run {
     /// had the journal: after a wait it has brought events that nobody took.
     pub(super) async fn move_in(
         &mut self,
-        forwarder: Forwarder,
+        routes: Routes,
     ) -> Result<Option<(House, Option<Link>)>, ListenError> {
         let (stop, abort) = (self.stop.clone(), self.abort.clone());
         tokio::select! {
             biased;
             () = stop.cancelled() => Ok(None),
             () = abort.cancelled() => Ok(None),
-            moved_in = self.lock_and_open(forwarder) => moved_in.map(Some),
+            moved_in = self.lock_and_open(routes) => moved_in.map(Some),
         }
     }
 
     async fn lock_and_open(
         &mut self,
-        forwarder: Forwarder,
+        routes: Routes,
     ) -> Result<(House, Option<Link>), ListenError> {
         let mut is_told = false;
         loop {
@@ -53,13 +53,13 @@ impl Run {
                 &self.options.consumer,
             );
             if let Some(lock) = place.try_lock()? {
-                return Ok((self.open(key, lock, forwarder)?, Some(link)));
+                return Ok((self.open(key, lock, routes)?, Some(link)));
             }
             if !std::mem::replace(&mut is_told, true) {
                 let _ = self.news.send(News::Remark(waiting(&place))).await;
             }
             if let Some(lock) = self.wait_for_lock(&place, link).await? {
-                return Ok((self.open(key, lock, forwarder)?, None));
+                return Ok((self.open(key, lock, routes)?, None));
             }
         }
     }
@@ -100,13 +100,13 @@ impl Run {
         &self,
         endpoint_key: String,
         lock: JournalLock,
-        forwarder: Forwarder,
+        routes: Routes,
     ) -> Result<House, ListenError> {
         let journal = Arc::new(Journal::open(lock)?);
         let line = Line::new(
             self.options.concurrency,
             Patience::of(&self.options.delivery),
-            forwarder,
+            routes,
             Arc::clone(&journal),
             self.news.clone(),
             (self.stop.clone(), self.abort.clone()),

@@ -116,6 +116,8 @@ pub(super) fn options(relay: &Relay, target: &str, state: &Path) -> Options {
             insecure: false,
         },
         filter: None,
+        routes: Vec::new(),
+        skips_unrouted: false,
         state: state.to_owned(),
     }
 }
