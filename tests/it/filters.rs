@@ -153,6 +153,59 @@ async fn a_filter_that_cannot_be_read_is_pointed_at_before_anything_is_connected
     assert!(finished.stderr.contains("`events` in `"), "{finished:?}");
 }
 
+#[tokio::test]
+async fn lists_and_tails_give_only_what_the_filter_means() {
+    let desk = Desk::new().await;
+    let path = desk.endpoint("shop").await;
+    let arguments = [
+        "events",
+        "tail",
+        "--json",
+        "--filter",
+        "body contains \"7\"",
+    ];
+    let mut tail = desk.start(&arguments);
+    tail.wait_for_line("the stream", |line| {
+        line.contains("waiting for events").then_some(())
+    })
+    .await;
+    let mut ids = Vec::new();
+    for number in 0..20 {
+        let body = format!("{{\"n\":{number}}}");
+        ids.push(desk.send(&post(&path, body.as_bytes())).await);
+    }
+
+    let over = r#"json("/n") >= 17"#;
+    let listed = desk
+        .done(&["events", "list", "--json", "--limit", "2", "--filter", over])
+        .await;
+
+    assert_eq!(listed_ids(&listed), [ids[19].clone(), ids[18].clone()]);
+    let all = desk
+        .done(&["events", "list", "--json", "--all", "--filter", over])
+        .await;
+    assert_eq!(
+        listed_ids(&all),
+        [ids[19].clone(), ids[18].clone(), ids[17].clone()]
+    );
+    let none = desk.run(&["events", "list", "--filter", "size > 99"]).await;
+    assert!(none.stderr.contains("no events"), "{none:?}");
+    for id in [&ids[7], &ids[17]] {
+        tail.wait_for_line("a tailed event", |line| {
+            line.contains(id.as_str()).then_some(())
+        })
+        .await;
+    }
+    let shown = tail.stdout().join("\n");
+    assert!(
+        !shown.contains(&ids[6]) && !shown.contains(&ids[16]),
+        "{shown}"
+    );
+    let refused = desk.api.call("GET", "/v1/events?filter=size", None).await;
+    assert_eq!(refused.status(), 422);
+    assert!(refused.text().contains("column 5"), "{}", refused.text());
+}
+
 fn typed(kind: &str) -> String {
     format!("{{\"type\":\"{kind}\"}}")
 }
@@ -170,4 +223,12 @@ async fn settled(desk: &Desk, consumer: &str, seq: u64) -> ConsumerView {
             .find(|view| view.name.as_str() == consumer && view.cursor == Seq(seq))
     })
     .await
+}
+
+fn listed_ids(lines: &str) -> Vec<String> {
+    let id = |line: &str| {
+        let event: serde_json::Value = serde_json::from_str(line).unwrap();
+        event["id"].as_str().unwrap().to_owned()
+    };
+    lines.lines().map(id).collect()
 }

@@ -27,6 +27,7 @@ mod oauth;
 mod own_keys;
 mod resign;
 mod resume;
+mod routes;
 mod signatures;
 mod startup;
 mod tls;
