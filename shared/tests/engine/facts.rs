@@ -65,6 +65,20 @@ fn id_and_name_are_read_from_header_and_body() {
 }
 
 #[test]
+fn of_two_ids_the_one_counts_that_a_repeated_delivery_keeps() {
+    let id = |slug, fields, body| facts(slug, fields, body).delivery_id;
+
+    let fields = "BOX-DELIVERY-ID: attempt\r\n";
+    assert_eq!(
+        id("box", fields, r#"{"id":"event"}"#).as_deref(),
+        Some("event")
+    );
+    assert_eq!(id("box", fields, "{}").as_deref(), Some("attempt"));
+    let fields = "X-Gitlab-Event-UUID: chain\r\nIdempotency-Key: event\r\n";
+    assert_eq!(id("gitlab", fields, "{}").as_deref(), Some("event"));
+}
+
+#[test]
 fn what_is_absent_repeated_or_not_plain_is_left_out() {
     for fields in [
         "",
