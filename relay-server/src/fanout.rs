@@ -261,6 +261,7 @@ pub(crate) mod tests {
                 body_length: body_length as u64,
                 delivery_id: None,
                 event_type: None,
+                duplicate_of: None,
             },
             head: Bytes::from_static(b"POST /in/k HTTP/1.1\r\n\r\n"),
             body: Body::Inline(vec![0; body_length].into()),

@@ -21,12 +21,13 @@ use towline_shared::hop::INGEST_PREFIX;
 use towline_shared::id::EventId;
 use towline_shared::time::Timestamp;
 use towline_shared::verdict::Verdict;
+use towline_shared::verify::Fingerprint;
 use tracing::debug;
 
 use crate::endpoints::{LiveEndpoint, OverLimit};
 use crate::listener::{PacedBody, PacedBodyError};
 use crate::relay::Relay;
-use crate::store::{NewEvent, StoreError};
+use crate::store::{NewEvent, Remember, StoreError};
 use crate::verify::{self, Checked};
 use admission::Unread;
 
@@ -125,6 +126,7 @@ async fn keep(relay: &Arc<Relay>, arrival: Arrival) -> Result<Response<Full<Byte
         verdict,
         handshake,
         facts,
+        fingerprint,
         is_key_late,
     } = verify::check(&endpoint, &relay.keys, &head, url, &body, now).await;
     if is_key_late && endpoint.endpoint.on_failure == OnFailure::Reject {
@@ -164,6 +166,7 @@ async fn keep(relay: &Arc<Relay>, arrival: Arrival) -> Result<Response<Full<Byte
         body,
         delivery_id: facts.delivery_id,
         event_type: facts.event_type,
+        remember: decision.remember(fingerprint, endpoint.endpoint.deliver_duplicates),
     };
     let event = relay.store.append(event).await.map_err(not_kept)?;
     debug!(event.id = %event.info.id, endpoint = %event.info.endpoint, "event kept");
@@ -208,6 +211,19 @@ impl Decision {
             is_deliverable: !is_handshake
                 && (verdict.is_accepted() || on_failure == OnFailure::Deliver),
         }
+    }
+
+    /// Challenges come again as often as the provider likes.
+    fn remember(
+        self,
+        fingerprint: Option<Fingerprint>,
+        delivers_repeats: bool,
+    ) -> Option<Remember> {
+        let fingerprint = fingerprint.filter(|_| self.kind == EventKind::Webhook)?;
+        Some(Remember {
+            fingerprint,
+            delivers_repeats,
+        })
     }
 }
 
@@ -302,10 +318,12 @@ mod tests {
     }
 
     #[test]
-    fn a_handshake_is_never_delivered() {
+    fn a_handshake_is_neither_delivered_nor_remembered() {
         let decision = Decision::of(&Verdict::Unchecked, true, OnFailure::Deliver);
 
+        let fingerprint = Some(Fingerprint::from_bytes([1; 16]));
         assert_eq!(decision.kind, EventKind::Handshake);
         assert!(!decision.is_deliverable);
+        assert_eq!(decision.remember(fingerprint, false), None);
     }
 }

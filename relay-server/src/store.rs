@@ -13,6 +13,8 @@ mod memory;
 mod progress;
 mod place;
 mod events;
+mod repeats;
+mod uses;
 mod kept;
 mod listing;
 mod trimming;
@@ -45,8 +47,9 @@ use towline_shared::wire::{Report, Start};
 pub use types::{
     ConsumerId, ConsumerInfo, Endpoint, EndpointChange, EndpointId, EventQuery, EventSummary,
     FoundEvents, NamedSecret, NewEndpoint, NewEvent, NewToken, OpenedConsumer, PendingReplay,
-    ReplayRequest, Scope, StoredAttempt, StoredEvent, TokenInfo,
+    Remember, ReplayRequest, Scope, StoredAttempt, StoredEvent, TokenInfo,
 };
+pub use uses::{SecretUse, SecretUses};
 
 use attempts::NewAttempt;
 use checkpoint::{Checkpointer, LOG_LIMITS, Log};
@@ -135,9 +138,10 @@ impl Store {
         let bodies: Arc<Path> = folder.bodies().into();
         let log = Log::new(LOG_LIMITS);
         log.follow(&mut connection).map_err(failed)?;
+        let memory = Memory::at_start(&connection).map_err(failed)?;
         let thread = WriterThread {
             connection,
-            memory: Memory::default(),
+            memory,
             sealer,
             _checkpointer: Checkpointer::start(&folder.database(), Arc::clone(&log))
                 .map_err(failed)?,

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use towline_shared::head::Head;
 use towline_shared::time::Timestamp;
 use towline_shared::verdict::{Cause, Failure, Verdict};
-use towline_shared::verify::{self, Facts, HandshakeReply};
+use towline_shared::verify::{self, Facts, Fingerprint, HandshakeReply};
 
 use crate::endpoints::{Check, LiveEndpoint};
 use crate::keys::{KeyTrouble, Keys};
@@ -26,6 +26,8 @@ pub(crate) struct Checked {
     pub(crate) handshake: Option<HandshakeReply>,
     /// What the provider says of its delivery.
     pub(crate) facts: Facts,
+    /// What to remember of it, so that a repeat is known.
+    pub(crate) fingerprint: Option<Fingerprint>,
     /// Whether the check failed for want of a key that may be had later.
     pub(crate) is_key_late: bool,
 }
@@ -97,13 +99,13 @@ fn apply(
         body,
     };
     let settings = question.settings(fetched);
+    let judgement = match &question.live.clients {
+        Some(clients) => provider.judge_with_tokens(&request, &settings, &clients.at(question.now)),
+        None => provider.judge(&request, &settings),
+    };
     Checked {
-        verdict: match &question.live.clients {
-            Some(clients) => {
-                provider.check_with_tokens(&request, &settings, &clients.at(question.now))
-            }
-            None => provider.check(&request, &settings),
-        },
+        verdict: judgement.verdict,
+        fingerprint: judgement.fingerprint,
         handshake: provider.handshake(&request, &settings),
         facts: provider.facts(&request),
         is_key_late: false,
@@ -128,6 +130,7 @@ fn without_scheme(verdict: Verdict) -> Checked {
         verdict,
         handshake: None,
         facts: Facts::default(),
+        fingerprint: None,
         is_key_late: false,
     }
 }
@@ -171,6 +174,7 @@ mod tests {
             ack: Ack::default(),
             on_failure: OnFailure::Reject,
             await_secret: false,
+            deliver_duplicates: false,
             max_body: 1000,
             retention: Retention::default(),
             limits: towline_shared::api::EndpointLimits::default(),

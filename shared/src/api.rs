@@ -113,6 +113,9 @@ pub struct EndpointView {
     /// Whether it takes a secret that a challenge of the provider hands over: while it has none, and once more when asked to.
     #[serde(default)]
     pub awaits_secret: bool,
+    /// Whether consumers get repeats: verified requests whose signed content has come before.
+    #[serde(default)]
+    pub deliver_duplicates: bool,
     /// The longest body in bytes.
     pub max_body: u64,
     /// What it keeps, the relay's own limits included.
@@ -156,6 +159,12 @@ pub struct SecretView {
     pub name: SecretName,
     /// When it was added.
     pub created_at: Timestamp,
+    /// How many kept events it has checked since it was added or replaced.
+    #[serde(default)]
+    pub uses: u64,
+    /// When the latest of them was received.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_used_at: Option<Timestamp>,
 }
 
 /// The answer that a sender gets once its event is kept.
@@ -281,6 +290,9 @@ pub struct CreateEndpoint {
     /// What happens to requests whose check fails.
     #[serde(default)]
     pub on_failure: OnFailure,
+    /// Whether consumers get repeats.
+    #[serde(default)]
+    pub deliver_duplicates: bool,
     /// The longest body in bytes; the relay's default when absent, and never above the relay's limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_body: Option<u64>,
@@ -336,6 +348,9 @@ pub struct ChangeEndpoint {
     /// Whether one more secret is taken from a challenge of the provider, beside those that are there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub await_secret: Option<bool>,
+    /// As in [`CreateEndpoint`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deliver_duplicates: Option<bool>,
     /// As in [`CreateEndpoint`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_body: Option<u64>,

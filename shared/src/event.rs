@@ -42,6 +42,10 @@ pub struct EventInfo {
     /// The provider's name of what happened, such as `invoice.paid`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub event_type: Option<String>,
+    /// The first event with the same signed content, when this one is a repeat of it. Consumers get repeats only
+    /// where the endpoint says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub duplicate_of: Option<EventId>,
 }
 
 /// What an event is to the relay.

@@ -72,6 +72,12 @@ macro_rules! uuid_id {
                 Self(uuid.into_bytes())
             }
 
+            /// The time that it was made for.
+            pub const fn made_at(&self) -> Timestamp {
+                let [a, b, c, d, e, f, ..] = self.0;
+                Timestamp::from_millis(u64::from_be_bytes([0, 0, a, b, c, d, e, f]))
+            }
+
             /// The identifier as 16 bytes, as the store keeps it.
             pub const fn as_bytes(&self) -> &[u8; 16] {
                 &self.0

@@ -334,15 +334,14 @@ impl Provider {
         self.judgement(&Delivery::new(request, settings))
     }
 
-    /// As [`Self::check`], with the tokens that the relay gave to the endpoint's senders.
-    pub fn check_with_tokens(
+    /// As [`Self::judge`], with the tokens that the relay gave to the endpoint's senders.
+    pub fn judge_with_tokens(
         &self,
         request: &Request<'_>,
         settings: &Settings<'_>,
         tokens: &dyn IssuedTokens,
-    ) -> Verdict {
+    ) -> Judgement {
         self.judgement(&Delivery::with_tokens(request, settings, tokens))
-            .verdict
     }
 
     /// The answer to the request when it is one of the provider's challenges. A streamed body is none:

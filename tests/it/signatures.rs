@@ -103,10 +103,11 @@ async fn a_bad_signature_is_refused_with_its_class_kept_and_not_delivered() {
 async fn a_rejected_event_never_reaches_the_app_and_the_next_good_one_does() {
     let relay = Relay::start().await;
     let api = relay.api();
-    let path = path_of(
-        &api.create_endpoint(&checked("github", "github", SECRET))
-            .await,
-    );
+    let github = CreateEndpoint {
+        deliver_duplicates: true,
+        ..checked("github", "github", SECRET)
+    };
+    let path = path_of(&api.create_endpoint(&github).await);
     let app = App::start().await;
     let state = relay.folder().join("state");
     let client = Listening::start(options(

@@ -131,6 +131,7 @@ pub fn unchecked(name: &str) -> CreateEndpoint {
         parameters: Default::default(),
         ack: Ack::default(),
         on_failure: OnFailure::Reject,
+        deliver_duplicates: false,
         max_body: None,
         retention: Retention::default(),
         limits: towline_shared::api::EndpointLimits::default(),

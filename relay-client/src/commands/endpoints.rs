@@ -4,6 +4,7 @@ mod change;
 mod generated;
 mod intake;
 mod keep;
+mod secrets;
 mod view;
 
 use clap::{Args, Subcommand};
@@ -49,6 +50,7 @@ Examples:
 Examples:
   towline endpoints rotate-secret orders --secret-file new.txt --secret-name 2026-12
   towline endpoints rotate-secret rewards --generate --secret-name 2026-12
+  towline endpoints show orders                        tells when each secret was used last
   towline endpoints rotate-secret orders --remove 2026-11")]
     RotateSecret(Rotate),
     /// Forget a consumer that is away and does not come back, with its place in the line
@@ -69,6 +71,9 @@ pub struct Create {
     /// The provider whose signatures are checked, such as `github`
     #[arg(long, value_name = "NAME")]
     provider: Option<String>,
+    /// Deliver repeats too: verified requests whose signed content has come before
+    #[arg(long)]
+    deliver_duplicates: bool,
     #[command(flatten)]
     scheme: SchemeOptions,
     #[command(flatten)]
@@ -105,9 +110,12 @@ pub struct Rotate {
     /// Replace the secret of the same name; the old one is no longer valid
     #[arg(long)]
     replace: bool,
-    /// Remove the secret with this name
+    /// Remove the secret with this name; warns when it is still in use
     #[arg(long, value_name = "NAME")]
     remove: Option<SecretName>,
+    /// Do not ask before a secret that is still in use is removed
+    #[arg(long, short)]
+    yes: bool,
     #[command(flatten)]
     secret: SecretOptions,
     #[command(flatten)]
@@ -175,6 +183,7 @@ async fn create(arguments: Create, context: &Context, api: &RelayApi) -> anyhow:
     }
     let secret = secret.map(|secret| (name.clone(), secret));
     let mut new = new_endpoint(arguments.name, provider, &arguments.scheme, secret)?;
+    new.deliver_duplicates = arguments.deliver_duplicates;
     new.retention = arguments.keep.retention();
     new.limits = arguments.intake.limits();
     let made = api.create_endpoint(&new).await?;
@@ -231,6 +240,10 @@ async fn rotate(arguments: Rotate, context: &Context, api: &RelayApi) -> anyhow:
         view = Some(put);
     }
     if let Some(old) = &arguments.remove {
+        if !secrets::may_remove(name, old, arguments.yes, context, api).await? {
+            context.screen.notice("nothing was removed");
+            return Ok(Exit::Done);
+        }
         view = Some(api.delete_secret(name, old).await?);
     }
     match view {

@@ -65,6 +65,9 @@ pub struct Arguments {
     /// The provider whose signatures a new endpoint checks, such as `github` [variable: TOWLINE_PROVIDER]
     #[arg(long, value_name = "NAME")]
     provider: Option<String>,
+    /// Have a new endpoint deliver repeats too: verified requests whose signed content has come before
+    #[arg(long)]
+    deliver_duplicates: bool,
     /// Print the public URL, making the endpoint if it is new, and end
     #[arg(long)]
     print_url: bool,

@@ -155,6 +155,7 @@ fn create(name: EndpointName) -> CreateEndpoint {
         parameters: BTreeMap::new(),
         ack: Ack::default(),
         on_failure: OnFailure::default(),
+        deliver_duplicates: false,
         max_body: None,
         retention: Retention::default(),
         limits: towline_shared::api::EndpointLimits::default(),

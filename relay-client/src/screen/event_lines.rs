@@ -6,6 +6,7 @@ use std::time::Duration;
 use jiff::tz::TimeZone;
 use towline_shared::event::{EventInfo, EventKind};
 use towline_shared::hop::{Change, ChangeKind, endpoint_target};
+use towline_shared::id::EventId;
 use towline_shared::outcome::{Attempt, Outcome, Phase};
 use towline_shared::time::Timestamp;
 use towline_shared::verdict::{Failure, Match, Verdict};
@@ -119,8 +120,21 @@ pub fn arrival(arrival: Arrival<'_>, layout: &Layout) -> Vec<String> {
         ));
     } else if let Verdict::Failed(failure) = &info.verdict {
         lines.extend(explanation(failure, layout));
+    } else if let Some(first) = info.duplicate_of.filter(|_| arrival.replayed_at.is_none()) {
+        lines.extend(below("note:", &repeat(info, first), layout));
     }
     lines
+}
+
+/// What a repeat is, and what can be done with it.
+fn repeat(info: &EventInfo, first: EventId) -> String {
+    if info.is_deliverable {
+        return format!("a repeat of {first}, delivered as the endpoint says");
+    }
+    format!(
+        "a repeat of {first}: answered as before and not delivered; `towline replay {}` delivers it",
+        info.id
+    )
 }
 
 /// The line of what came of an attempt. The event's id is shown when several are in hand at a time.
@@ -265,6 +279,8 @@ fn arrow(info: &EventInfo) -> String {
         paint::odd("--o")
     } else if info.is_deliverable {
         paint::strong("-->")
+    } else if info.duplicate_of.is_some() {
+        paint::quiet("--=")
     } else {
         paint::bad("--x")
     }
@@ -381,6 +397,7 @@ mod tests {
             body_length: 1249,
             delivery_id: None,
             event_type: Some("reward_earned".to_owned()),
+            duplicate_of: None,
         }
     }
 

@@ -44,6 +44,19 @@ pub fn count(number: u64, thing: &str) -> String {
     }
 }
 
+/// A number with its digits in groups of three: `1,204`.
+pub fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (place, digit) in digits.char_indices() {
+        if place > 0 && (digits.len() - place).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
 /// The time of day in the zone, `12:00:00.120`, or `12:00:00` without milliseconds.
 pub fn time_of_day(at: Timestamp, zone: &TimeZone, with_millis: bool) -> String {
     let format = if with_millis {
@@ -72,6 +85,18 @@ fn in_zone(at: Timestamp, zone: &TimeZone, format: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn digits_stand_in_groups_of_three() {
+        for (number, shown) in [
+            (0, "0"),
+            (999, "999"),
+            (1_204, "1,204"),
+            (1_000_000, "1,000,000"),
+        ] {
+            assert_eq!(grouped(number), shown);
+        }
+    }
 
     #[test]
     fn sizes_round_to_one_decimal() {

@@ -21,12 +21,16 @@ use crate::endpoints::LiveEndpoint;
 use crate::relay::Relay;
 use crate::store::{EndpointChange, NamedSecret, NewEndpoint};
 
-pub(super) async fn list(_: Allowed<Read>, State(relay): State<Arc<Relay>>) -> Json<EndpointList> {
+pub(super) async fn list(
+    _: Allowed<Read>,
+    State(relay): State<Arc<Relay>>,
+) -> Result<Json<EndpointList>, Refusal> {
+    let uses = relay.store.secret_uses().await?;
     let all = relay.endpoints.all();
-    let endpoints = all.iter().map(|live| views::endpoint(&relay, live));
-    Json(EndpointList {
+    let endpoints = all.iter().map(|live| views::endpoint(&relay, live, &uses));
+    Ok(Json(EndpointList {
         endpoints: endpoints.collect(),
-    })
+    }))
 }
 
 pub(super) async fn create(
@@ -52,6 +56,7 @@ pub(super) async fn create(
         parameters: asked.parameters,
         ack: asked.ack,
         on_failure: asked.on_failure,
+        deliver_duplicates: asked.deliver_duplicates,
         max_body,
         retention: asked.retention,
         limits: asked.limits,
@@ -62,7 +67,7 @@ pub(super) async fn create(
     let making = async move { Ok(making.endpoints.create(new).await?) };
     let live = whole(&relay, making).await?;
     tracing::info!(endpoint = %live.endpoint.name, "endpoint made");
-    Ok(Json(views::endpoint(&relay, &live)).created())
+    Ok(views::fresh_endpoint(&relay, &live).await?.created())
 }
 
 pub(super) async fn show(
@@ -71,7 +76,7 @@ pub(super) async fn show(
     Segment(name): Segment<EndpointName>,
 ) -> Result<Json<EndpointView>, Refusal> {
     let live = find(&relay, &name)?;
-    Ok(Json(views::endpoint(&relay, &live)))
+    views::fresh_endpoint(&relay, &live).await
 }
 
 pub(super) async fn change(
@@ -91,6 +96,7 @@ pub(super) async fn change(
         ack: asked.ack,
         on_failure: asked.on_failure,
         await_secret: asked.await_secret,
+        deliver_duplicates: asked.deliver_duplicates,
         max_body: asked.max_body,
         retention: asked.retention,
         limits: asked.limits,
@@ -100,7 +106,7 @@ pub(super) async fn change(
     let live = whole(&relay, changing).await?;
     relay.retention.notify_one();
     tracing::info!(endpoint = %live.endpoint.name, "endpoint changed");
-    Ok(Json(views::endpoint(&relay, &live)))
+    views::fresh_endpoint(&relay, &live).await
 }
 
 pub(super) async fn delete(

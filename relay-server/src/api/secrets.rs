@@ -35,7 +35,7 @@ pub(super) async fn put(
         Ok(put.await?)
     };
     let live = whole(&relay, putting).await?;
-    Ok(Json(views::endpoint(&relay, &live)))
+    views::fresh_endpoint(&relay, &live).await
 }
 
 pub(super) async fn remove(
@@ -50,5 +50,5 @@ pub(super) async fn remove(
         Ok(removed.await?)
     };
     let live = whole(&relay, removing).await?;
-    Ok(Json(views::endpoint(&relay, &live)))
+    views::fresh_endpoint(&relay, &live).await
 }

@@ -5,17 +5,34 @@ use towline_shared::api::{
     AttemptView, EndpointView, EventSummary, OauthClient, OauthView, SecretView, TokenView,
 };
 
+use super::input::Json;
+use super::refusal::Refusal;
 use crate::access_tokens::Clients;
 use crate::endpoints::LiveEndpoint;
 use crate::oauth::TOKEN_PATH;
 use crate::relay::Relay;
-use crate::store::{self, StoredAttempt, TokenInfo};
+use crate::store::{self, SecretUses, StoredAttempt, TokenInfo};
 
-pub(super) fn endpoint(relay: &Relay, live: &LiveEndpoint) -> EndpointView {
+/// An endpoint with the present use of its secrets.
+pub(super) async fn fresh_endpoint(
+    relay: &Relay,
+    live: &LiveEndpoint,
+) -> Result<Json<EndpointView>, Refusal> {
+    let uses = relay.store.secret_uses().await?;
+    Ok(Json(endpoint(relay, live, &uses)))
+}
+
+pub(super) fn endpoint(relay: &Relay, live: &LiveEndpoint, uses: &SecretUses) -> EndpointView {
     let endpoint = &live.endpoint;
-    let secrets = endpoint.secrets.iter().map(|secret| SecretView {
-        name: secret.name.clone(),
-        created_at: secret.created_at,
+    let secrets = endpoint.secrets.iter().map(|secret| {
+        let used = uses.get(&(endpoint.id, secret.name.clone()));
+        let used = used.copied().unwrap_or_default();
+        SecretView {
+            name: secret.name.clone(),
+            created_at: secret.created_at,
+            uses: used.uses,
+            last_used_at: used.last_used_at,
+        }
     });
     EndpointView {
         name: endpoint.name.clone(),
@@ -27,6 +44,7 @@ pub(super) fn endpoint(relay: &Relay, live: &LiveEndpoint) -> EndpointView {
         ack: endpoint.ack.clone(),
         on_failure: endpoint.on_failure,
         awaits_secret: live.awaits_secret(),
+        deliver_duplicates: endpoint.deliver_duplicates,
         max_body: endpoint.max_body,
         retention: endpoint.retention.within(relay.config.retention),
         limits: live.meters.limits(),

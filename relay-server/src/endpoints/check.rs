@@ -176,6 +176,7 @@ mod tests {
             ack: Ack::default(),
             on_failure: OnFailure::default(),
             await_secret: false,
+            deliver_duplicates: false,
             max_body: 1,
             retention: Retention::default(),
             limits: towline_shared::api::EndpointLimits::default(),

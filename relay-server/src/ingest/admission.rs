@@ -67,6 +67,7 @@ pub(super) async fn keep_head(
         body: Body::Inline(Bytes::new()),
         delivery_id,
         event_type,
+        remember: None,
     };
     store.append(event).await?;
     Ok(())

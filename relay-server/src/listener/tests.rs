@@ -60,6 +60,7 @@ impl TestRelay {
             parameters: Default::default(),
             ack: Ack::default(),
             on_failure: OnFailure::Reject,
+            deliver_duplicates: false,
             max_body: MAX_BODY,
             retention: Retention::default(),
             limits: towline_shared::api::EndpointLimits::default(),

@@ -12,7 +12,10 @@ use super::error::Failure;
 use super::sealing::{Sealed, Sealer};
 use super::trimming::{Removed, clear_step};
 use super::writer::Writing;
-use super::{Endpoint, EndpointChange, EndpointId, NamedSecret, NewEndpoint, Store, StoreError};
+use super::{
+    Endpoint, EndpointChange, EndpointId, NamedSecret, NewEndpoint, Store, StoreError, repeats,
+    uses,
+};
 
 const ALL: &str = "SELECT endpoint_id, name, key, settings, created_at FROM endpoint
     WHERE is_deleted = 0 ORDER BY name";
@@ -50,6 +53,8 @@ struct Settings {
     parameters: BTreeMap<String, String>,
     ack: Ack,
     on_failure: OnFailure,
+    #[serde(default)]
+    deliver_duplicates: bool,
     max_body: u64,
     #[serde(default)]
     await_secret: bool,
@@ -178,6 +183,7 @@ fn read(connection: &Connection, sealer: &Sealer, row: &Row<'_>) -> Result<Endpo
         parameters: settings.parameters,
         ack: settings.ack,
         on_failure: settings.on_failure,
+        deliver_duplicates: settings.deliver_duplicates,
         max_body: settings.max_body,
         await_secret: settings.await_secret,
         retention: settings.retention,
@@ -230,6 +236,7 @@ pub(super) fn create(writing: &mut Writing<'_>, new: &NewEndpoint) -> Result<End
         parameters: new.parameters.clone(),
         ack: new.ack.clone(),
         on_failure: new.on_failure,
+        deliver_duplicates: new.deliver_duplicates,
         max_body: new.max_body,
         await_secret: false,
         retention: new.retention,
@@ -271,6 +278,7 @@ fn seal_into(
             ":sealed": sealed.bytes,
             ":created_at": secret.created_at.as_millis().cast_signed(),
         })?;
+    uses::begin(writing.connection, endpoint, &secret.name)?;
     Ok(())
 }
 
@@ -288,6 +296,7 @@ pub(super) fn change(
         parameters: change.parameters.clone().unwrap_or(was.parameters),
         ack: change.ack.clone().unwrap_or(was.ack),
         on_failure: change.on_failure.unwrap_or(was.on_failure),
+        deliver_duplicates: change.deliver_duplicates.unwrap_or(was.deliver_duplicates),
         max_body: change.max_body.unwrap_or(was.max_body),
         await_secret: change.await_secret.unwrap_or(was.await_secret),
         retention: change.retention.unwrap_or(was.retention),
@@ -336,6 +345,7 @@ pub(super) fn remove_secret(
     if removed == 0 {
         return Err(StoreError::missing("secret", secret).into());
     }
+    uses::end(writing.connection, endpoint, secret)?;
     by_name(writing, name)
 }
 
@@ -355,11 +365,12 @@ pub(super) fn mark_deleted(writing: &mut Writing<'_>, name: &EndpointName) -> Re
         .connection
         .prepare_cached(REMOVE_CONSUMERS)?
         .execute(which)?;
+    uses::end_all(writing.connection, endpoint)?;
     writing.memory.forget_endpoint(endpoint);
     Ok(())
 }
 
-/// Removes a few events of a deleted endpoint, or its row when no event is left; nothing when there is none.
+/// Removes a few events or signatures of a deleted endpoint, or its row when none is left; nothing when there is none.
 pub(super) fn sweep_step(connection: &Connection) -> Result<Option<Removed>, Failure> {
     let deleted = connection
         .prepare_cached(DELETED)?
@@ -369,7 +380,7 @@ pub(super) fn sweep_step(connection: &Connection) -> Result<Option<Removed>, Fai
         return Ok(None);
     };
     let removed = clear_step(connection, endpoint)?;
-    if removed.is_done {
+    if removed.is_done && !repeats::clear_step(connection, endpoint)? {
         let which = named_params! { ":endpoint": endpoint.0 };
         connection.prepare_cached(REMOVE)?.execute(which)?;
     }

@@ -59,32 +59,43 @@ struct Facts<'a> {
     delivery_id: Option<Cow<'a, str>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     event_type: Option<Cow<'a, str>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    duplicate_of: Option<EventId>,
 }
 
-/// Gives an event its place and writes its row; `facts` are those of [`facts_of`].
+/// Gives an event its place and writes its row; `facts` are those of [`facts_of`] for one that is no repeat.
 pub(super) fn append(
     writing: &mut Writing<'_>,
     new: &NewEvent,
     facts: &str,
 ) -> Result<Arc<StoredEvent>, Failure> {
     let connection = writing.connection;
+    let repeated = first_of(writing, new);
     let Some(counter) = writing.memory.counter(connection, new.endpoint)? else {
         return Err(StoreError::missing("endpoint", &new.endpoint_name).into());
     };
+    let is_held_back =
+        repeated.is_some() && !new.remember.is_some_and(|what| what.delivers_repeats);
+    let is_deliverable = new.is_deliverable && !is_held_back;
     let next = Counter {
         seq: counter.seq + 1,
-        ordinal: counter.ordinal + u64::from(new.is_deliverable),
+        ordinal: counter.ordinal + u64::from(is_deliverable),
         volume: counter.volume + new.head.as_bytes().len() as u64 + new.body.length(),
     };
     let (file_name, inline) = match &new.body {
         Body::Inline(bytes) => ("", bytes.as_ref()),
         Body::File(file) => (file.name(), &[][..]),
     };
+    let place = Place::new(new.endpoint, Seq(next.seq));
+    let facts = match repeated {
+        None => Cow::Borrowed(facts),
+        Some(_) => Cow::Owned(facts_with(new, repeated)),
+    };
     connection.prepare_cached(INSERT)?.execute(named_params! {
-        ":place": Place::new(new.endpoint, Seq(next.seq)),
+        ":place": place,
         ":id": new.id.as_bytes(),
         ":received_at": new.received_at.as_millis().cast_signed(),
-        ":is_deliverable": new.is_deliverable,
+        ":is_deliverable": is_deliverable,
         ":ordinal": next.ordinal.cast_signed(),
         ":volume": next.volume.cast_signed(),
         ":facts": facts,
@@ -94,13 +105,32 @@ pub(super) fn append(
         ":body": inline,
     })?;
     *counter = next;
-    let event = Arc::new(stored(new, Seq(next.seq)));
+    writing.memory.uses.count(new);
+    if let Some(what) = new.remember.filter(|_| repeated.is_none()) {
+        let repeats = &mut writing.memory.repeats;
+        repeats.remember(place, what.fingerprint, new.id);
+    }
+    let mut event = stored(new, Seq(next.seq));
+    event.info.is_deliverable = is_deliverable;
+    event.info.duplicate_of = repeated;
+    let event = Arc::new(event);
     writing.events.push(Arc::clone(&event));
     Ok(event)
 }
 
-/// What stands in the event's row as JSON, made by the caller so that the writer has less to do.
+/// The first event with the same signed content, if there is one to remember and it has come before.
+fn first_of(writing: &Writing<'_>, new: &NewEvent) -> Option<EventId> {
+    let what = new.remember?;
+    let repeats = &writing.memory.repeats;
+    repeats.first(new.endpoint, what.fingerprint, new.received_at)
+}
+
+/// What stands in the row as JSON of an event that is no repeat, made by the caller so that the writer has less to do.
 pub(super) fn facts_of(new: &NewEvent) -> String {
+    facts_with(new, None)
+}
+
+fn facts_with(new: &NewEvent, duplicate_of: Option<EventId>) -> String {
     let facts = Facts {
         remote: new.remote,
         tls: new.tls,
@@ -109,6 +139,7 @@ pub(super) fn facts_of(new: &NewEvent) -> String {
         head_source: new.head_source,
         delivery_id: new.delivery_id.as_deref().map(Cow::Borrowed),
         event_type: new.event_type.as_deref().map(Cow::Borrowed),
+        duplicate_of,
     };
     serde_json::to_string(&facts).expect("facts are plain data")
 }
@@ -130,6 +161,7 @@ fn stored(new: &NewEvent, seq: Seq) -> StoredEvent {
             body_length: new.body.length(),
             delivery_id: new.delivery_id.clone(),
             event_type: new.event_type.clone(),
+            duplicate_of: None,
         },
         head: new.head.as_bytes().clone(),
         body: new.body.clone(),
@@ -208,6 +240,7 @@ pub(super) fn read_event(row: &Row<'_>, bodies: &Path) -> Result<StoredEvent, St
             body_length,
             delivery_id: facts.delivery_id.map(Cow::into_owned),
             event_type: facts.event_type.map(Cow::into_owned),
+            duplicate_of: facts.duplicate_of,
         },
         head: Bytes::from(row.get::<_, Vec<u8>>(7)?),
         body,

@@ -1,5 +1,6 @@
 //! What the writer remembers between commits, so that an event and an outcome each cost one row: the counters of
-//! endpoints and the progress of consumers. Read from the database when needed, forgotten after a rollback.
+//! endpoints and the progress of consumers, read from the database when needed and forgotten after a rollback; recent
+//! signatures and the use of secrets, which have rules of their own (`repeats`, `uses`).
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -9,6 +10,8 @@ use towline_shared::id::Seq;
 
 use super::place::Place;
 use super::progress::{Ahead, Progress};
+use super::repeats::Repeats;
+use super::uses::BatchUses;
 use super::{ConsumerId, EndpointId};
 
 /// Beyond this many consumers the memory starts anew: about 1 MB.
@@ -48,17 +51,47 @@ pub(super) struct Memory {
     counters: HashMap<EndpointId, Counter>,
     consumers: HashMap<ConsumerId, Remembered>,
     changed: Vec<ConsumerId>,
+    /// Recent signatures.
+    pub(super) repeats: Repeats,
+    /// What the batch has used of the secrets.
+    pub(super) uses: BatchUses,
 }
 
 impl Memory {
-    /// Forgets everything, after a transaction was rolled back.
-    pub(super) fn forget(&mut self) {
-        *self = Self::default();
+    /// The memory at the start: recent signatures; the rest is read when it is needed.
+    pub(super) fn at_start(connection: &Connection) -> rusqlite::Result<Self> {
+        Ok(Self {
+            repeats: Repeats::load(connection)?,
+            ..Self::default()
+        })
     }
 
-    /// Forgets the counter and the consumers of an endpoint that is deleted.
+    /// Writes what the batch has left to be written once: progress, signatures, uses.
+    pub(super) fn write(&mut self, connection: &Connection) -> rusqlite::Result<()> {
+        self.write_consumers(connection)?;
+        self.repeats.write(connection)?;
+        self.uses.write(connection)
+    }
+
+    /// Takes what the batch has changed as made, after it was committed.
+    pub(super) fn committed(&mut self) {
+        self.repeats.committed();
+    }
+
+    /// Forgets what a transaction that was rolled back may have changed; recent signatures are taken back.
+    pub(super) fn forget(&mut self) {
+        let mut repeats = std::mem::take(&mut self.repeats);
+        repeats.undo();
+        *self = Self {
+            repeats,
+            ..Self::default()
+        };
+    }
+
+    /// Forgets the counter, the consumers and the signatures of an endpoint that is deleted.
     pub(super) fn forget_endpoint(&mut self, endpoint: EndpointId) {
         self.counters.remove(&endpoint);
+        self.repeats.forget_endpoint(endpoint);
         self.consumers
             .retain(|_, remembered| remembered.endpoint != endpoint);
     }
@@ -113,7 +146,7 @@ impl Memory {
     }
 
     /// Writes the rows of all consumers whose progress changed, once each.
-    pub(super) fn write_consumers(&mut self, connection: &Connection) -> rusqlite::Result<()> {
+    fn write_consumers(&mut self, connection: &Connection) -> rusqlite::Result<()> {
         for consumer in std::mem::take(&mut self.changed) {
             let Some(remembered) = self.consumers.get_mut(&consumer) else {
                 continue;

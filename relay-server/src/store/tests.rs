@@ -20,6 +20,7 @@ use super::*;
 mod odd_moments;
 mod own_requests;
 mod retention;
+mod signatures;
 
 fn options(folder: &Path) -> StoreOptions {
     StoreOptions {
@@ -52,6 +53,7 @@ async fn endpoint(store: &Store, text: &str) -> Endpoint {
         parameters: [("a".to_owned(), "b".to_owned())].into(),
         ack: Ack::default(),
         on_failure: OnFailure::Reject,
+        deliver_duplicates: false,
         max_body: 1 << 20,
         retention: Retention::default(),
         limits: towline_shared::api::EndpointLimits::default(),
@@ -87,6 +89,7 @@ fn event(endpoint: &Endpoint, body: Body) -> NewEvent {
         body,
         delivery_id: Some("d".to_owned()),
         event_type: None,
+        remember: None,
     }
 }
 

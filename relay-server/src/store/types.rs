@@ -17,6 +17,7 @@ use towline_shared::outcome::Attempt;
 use towline_shared::secret::Secret;
 use towline_shared::time::Timestamp;
 use towline_shared::verdict::Verdict;
+use towline_shared::verify::Fingerprint;
 
 use super::Body;
 
@@ -51,6 +52,8 @@ pub struct Endpoint {
     pub on_failure: OnFailure,
     /// Whether one more secret is taken from a challenge of the provider.
     pub await_secret: bool,
+    /// Whether consumers get repeats of events.
+    pub deliver_duplicates: bool,
     /// The longest body in bytes.
     pub max_body: u64,
     /// What it keeps, as far as the relay lets it.
@@ -94,6 +97,8 @@ pub struct NewEndpoint {
     /// As in [`Endpoint`].
     pub on_failure: OnFailure,
     /// As in [`Endpoint`].
+    pub deliver_duplicates: bool,
+    /// As in [`Endpoint`].
     pub max_body: u64,
     /// As in [`Endpoint`].
     pub retention: Retention,
@@ -122,6 +127,8 @@ pub struct EndpointChange {
     pub on_failure: Option<OnFailure>,
     /// As in [`Endpoint`].
     pub await_secret: Option<bool>,
+    /// As in [`Endpoint`].
+    pub deliver_duplicates: Option<bool>,
     /// As in [`Endpoint`].
     pub max_body: Option<u64>,
     /// As in [`Endpoint`].
@@ -161,6 +168,17 @@ pub struct NewEvent {
     pub delivery_id: Option<String>,
     /// The provider's name of what happened.
     pub event_type: Option<String>,
+    /// What to remember of it, and whether it is a repeat itself; nothing for an event that cannot be told from others.
+    pub remember: Option<Remember>,
+}
+
+/// What is remembered of a verified event, so that a repeat of it is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Remember {
+    /// Its signed content.
+    pub fingerprint: Fingerprint,
+    /// Whether consumers get it although it is a repeat.
+    pub delivers_repeats: bool,
 }
 
 /// A kept event.

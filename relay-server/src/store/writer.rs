@@ -274,6 +274,7 @@ impl WriterThread {
             return Err(error);
         }
         drop(turn);
+        self.memory.committed();
         for event in &events {
             event.body.keep();
         }
@@ -299,7 +300,7 @@ impl WriterThread {
                 events,
             })?;
         }
-        self.memory.write_consumers(&self.connection)?;
+        self.memory.write(&self.connection)?;
         self.connection.prepare_cached("COMMIT")?.execute([])?;
         Ok(())
     }

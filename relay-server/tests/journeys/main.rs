@@ -14,6 +14,7 @@ mod oauth;
 #[allow(dead_code, reason = "the tests of the library use all of it")]
 mod key_server;
 mod relay;
+mod repeats;
 mod retention;
 mod session;
 mod sns;

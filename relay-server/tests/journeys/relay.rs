@@ -17,7 +17,7 @@ use towline_shared::id::EventId;
 pub(crate) struct Relay {
     pub(crate) running: RunningRelay,
     pub(crate) admin: String,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 /// What a request got.
@@ -36,7 +36,16 @@ impl Relay {
 
     /// Starts a relay whose settings were changed.
     pub(crate) async fn start_with(change: impl FnOnce(&mut Config)) -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        Self::start_in(tempfile::tempdir().unwrap(), change).await
+    }
+
+    /// The same relay, stopped and started again.
+    pub(crate) async fn restarted(self) -> Self {
+        self.running.stop().await;
+        Self::start_in(self.folder, |_| {}).await
+    }
+
+    async fn start_in(folder: TempDir, change: impl FnOnce(&mut Config)) -> Self {
         let mut config = Config::with_data(folder.path());
         config.listen = "127.0.0.1:0".parse().unwrap();
         change(&mut config);
@@ -45,7 +54,7 @@ impl Relay {
         Self {
             running,
             admin: admin.trim().to_owned(),
-            _folder: folder,
+            folder,
         }
     }
 

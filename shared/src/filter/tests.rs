@@ -388,5 +388,6 @@ fn info() -> EventInfo {
         body_length: 120,
         delivery_id: Some("d-1".into()),
         event_type: Some("invoice.paid".into()),
+        duplicate_of: None,
     }
 }

@@ -97,7 +97,11 @@ mod tests {
             body: Body::Bytes(b"{}"),
         };
         match tokens {
-            Some(tokens) => extole().check_with_tokens(&request, &settings, tokens),
+            Some(tokens) => {
+                extole()
+                    .judge_with_tokens(&request, &settings, tokens)
+                    .verdict
+            }
             None => extole().check(&request, &settings),
         }
     }

@@ -311,6 +311,7 @@ mod tests {
             body_length,
             delivery_id: None,
             event_type: None,
+            duplicate_of: None,
         };
         let head = Bytes::from_static(b"POST / HTTP/1.1\r\n\r\n");
         let delivery = Delivery {

@@ -73,6 +73,7 @@ pub(super) fn endpoints() -> anyhow::Result<Vec<CreateEndpoint>> {
             parameters,
             ack: Ack::default(),
             on_failure: OnFailure::default(),
+            deliver_duplicates: false,
             max_body: None,
             retention: Retention::default(),
             limits: towline_shared::api::EndpointLimits::default(),

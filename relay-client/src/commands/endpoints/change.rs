@@ -29,6 +29,12 @@ pub struct Change {
     /// What happens to requests whose check fails
     #[arg(long, value_name = "WHAT", value_enum)]
     on_failure: Option<FailureRule>,
+    /// Deliver repeats too: verified requests whose signed content has come before
+    #[arg(long)]
+    deliver_duplicates: bool,
+    /// Keep repeats, but deliver none
+    #[arg(long, conflicts_with = "deliver_duplicates")]
+    no_deliver_duplicates: bool,
     /// The status that the sender gets once its event is kept (200 to 299)
     #[arg(long, value_name = "STATUS", value_parser = clap::value_parser!(u16).range(200..300))]
     ack_status: Option<u16>,
@@ -83,6 +89,8 @@ impl Change {
                 FailureRule::Reject => OnFailure::Reject,
                 FailureRule::Deliver => OnFailure::Deliver,
             }),
+            deliver_duplicates: (self.deliver_duplicates || self.no_deliver_duplicates)
+                .then_some(self.deliver_duplicates),
             ack: self.ack(),
             max_body: self.max_body,
             await_secret: self.await_secret.then_some(true),
@@ -164,6 +172,15 @@ mod tests {
         let change = change(Some("extole"), &["--no-provider"]);
         assert_eq!(change.variant, Some(None));
         assert_eq!(change.parameters, Some(BTreeMap::new()));
+    }
+
+    #[test]
+    fn duplicates_stay_as_they_are_unless_it_is_said() {
+        let asked = |options: &[&str]| change(None, options).deliver_duplicates;
+
+        assert_eq!(asked(&["--max-body", "5"]), None);
+        assert_eq!(asked(&["--deliver-duplicates"]), Some(true));
+        assert_eq!(asked(&["--no-deliver-duplicates"]), Some(false));
     }
 
     #[test]

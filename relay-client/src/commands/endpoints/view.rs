@@ -2,8 +2,8 @@
 
 use towline_shared::api::{ConsumerList, EndpointView, OnFailure, Usage};
 
-use super::super::{Context, Exit};
-use super::{intake, keep};
+use super::super::{Context, Exit, wall_clock};
+use super::{intake, keep, secrets};
 use crate::screen::table::{Cell, Table, Tone};
 use crate::screen::{escape, paint, quantity};
 
@@ -16,7 +16,7 @@ pub(super) fn table(endpoints: &[EndpointView], context: &Context) -> anyhow::Re
         table.row([
             endpoint.name.as_str().into(),
             Cell::new(provider(endpoint), tone),
-            secrets(endpoint).into(),
+            secret_names(endpoint).into(),
             escape::line(&endpoint.url).into_owned().into(),
         ]);
     }
@@ -68,7 +68,7 @@ pub(super) fn notices(endpoint: &EndpointView, context: &Context) {
         "made the endpoint `{}`: provider {}, secrets {}",
         endpoint.name,
         provider(endpoint),
-        secrets(endpoint)
+        secret_names(endpoint)
     ));
     if endpoint.provider.is_some() && endpoint.secrets.is_empty() && endpoint.oauth.is_none() {
         context.screen.notice(&format!(
@@ -84,13 +84,18 @@ fn facts(endpoint: &EndpointView, context: &Context) -> Vec<(&'static str, Strin
         OnFailure::Reject => "reject: 401 to the sender, kept, not delivered",
         OnFailure::Deliver => "deliver: the usual answer, delivered with its verdict",
     };
+    let duplicates = if endpoint.deliver_duplicates {
+        "deliver: marked as repeats"
+    } else {
+        "keep: the usual answer, not delivered"
+    };
     let made = quantity::date_and_time(endpoint.created_at, context.screen.zone());
     let mut facts = vec![
         ("name", endpoint.name.to_string()),
         ("url", paint::link(escape::line(&endpoint.url))),
         ("provider", provider(endpoint)),
-        ("secrets", secrets(endpoint)),
         ("on failure", on_failure.to_owned()),
+        ("duplicates", duplicates.to_owned()),
         ("answer", answer(endpoint)),
         ("max body", quantity::size(endpoint.max_body)),
         ("keeps", keep::bounds(&endpoint.retention)),
@@ -103,6 +108,7 @@ fn facts(endpoint: &EndpointView, context: &Context) -> Vec<(&'static str, Strin
     if let Some(limits) = intake::limits(&endpoint.limits) {
         facts.push(("takes in", limits));
     }
+    facts.splice(3..3, secrets::rows(endpoint, wall_clock::now()));
     if let Some(oauth) = &endpoint.oauth {
         facts.push(("token url", escape::line(&oauth.token_url).into_owned()));
         for client in &oauth.clients {
@@ -130,7 +136,7 @@ fn provider(endpoint: &EndpointView) -> String {
     text
 }
 
-fn secrets(endpoint: &EndpointView) -> String {
+fn secret_names(endpoint: &EndpointView) -> String {
     if endpoint.secrets.is_empty() {
         return "none".to_owned();
     }

@@ -129,6 +129,11 @@ fn not_delivered(request: &CapturedRequest) -> Failure {
             "was not delivered yet",
             "deliver it with `towline listen`, or with `towline replay --to URL`",
         )
+    } else if info.duplicate_of.is_some() {
+        (
+            "is a repeat and is not delivered",
+            "`towline replay` delivers it all the same",
+        )
     } else {
         (
             "was turned away and is not delivered",

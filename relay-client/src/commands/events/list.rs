@@ -27,7 +27,7 @@ pub struct Arguments {
     /// Only those of this endpoint
     #[arg(long, value_name = "NAME")]
     endpoint: Option<EndpointName>,
-    /// Only those that no consumer gets, because their check failed
+    /// Only those that no consumer gets: failed checks, repeats, challenges
     #[arg(long)]
     rejected: bool,
     /// The most to list
@@ -143,6 +143,12 @@ fn verdict(verdict: &Verdict) -> (&'static str, Tone) {
 }
 
 fn outcome(event: &EventSummary) -> (String, Tone) {
+    if event.info.duplicate_of.is_some()
+        && event.latest_attempt.is_none()
+        && !event.info.is_deliverable
+    {
+        return ("duplicate".to_owned(), Tone::Quiet);
+    }
     if !event.info.is_deliverable {
         return ("not delivered".to_owned(), Tone::Quiet);
     }

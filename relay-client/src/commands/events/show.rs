@@ -105,6 +105,14 @@ fn facts(request: &CapturedRequest, context: &Context) -> anyhow::Result<()> {
     if let Some(id) = &info.delivery_id {
         facts.push(("delivery", escape::line(id).into_owned()));
     }
+    if let Some(first) = info.duplicate_of {
+        let fate = if info.is_deliverable {
+            "delivered as the endpoint says"
+        } else {
+            "answered as before, not delivered"
+        };
+        facts.push(("repeat of", format!("{first} ({fate})")));
+    }
     for (label, value) in facts {
         screen.data(&format!(
             "{}{value}",

@@ -29,12 +29,13 @@ async fn make(plan: &Plan, api: &RelayApi, context: &Context) -> anyhow::Result<
         .secret
         .as_ref()
         .map(|secret| (secret.name.clone(), secret.secret.clone()));
-    let new = new_endpoint(
+    let mut new = new_endpoint(
         plan.endpoint.clone(),
         plan.provider.as_deref(),
         &plan.scheme,
         secret,
     )?;
+    new.deliver_duplicates = plan.deliver_duplicates;
     match api.create_endpoint(&new).await {
         Ok(made) => {
             let text = format!("made the endpoint `{}`", made.name);
@@ -62,6 +63,7 @@ async fn adopt(
     context: &Context,
 ) -> anyhow::Result<Option<String>> {
     check_provider(plan, endpoint)?;
+    check_duplicates(plan, endpoint)?;
     let Some(secret) = &plan.secret else {
         return Ok(None);
     };
@@ -79,6 +81,16 @@ async fn adopt(
     };
     api.put_secret(&plan.endpoint, &secret.name, &put).await?;
     Ok(Some(secret.from.clone()))
+}
+
+fn check_duplicates(plan: &Plan, endpoint: &EndpointView) -> Result<(), Failure> {
+    if !plan.deliver_duplicates || endpoint.deliver_duplicates {
+        return Ok(());
+    }
+    let name = &plan.endpoint;
+    let message = format!("the endpoint `{name}` is there already, and delivers no repeats");
+    let hint = format!("change it with `towline endpoints update {name} --deliver-duplicates`");
+    Err(Failure::invalid(message).hint(hint))
 }
 
 fn check_provider(plan: &Plan, endpoint: &EndpointView) -> Result<(), Failure> {

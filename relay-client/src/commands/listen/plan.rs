@@ -35,6 +35,7 @@ pub(super) struct Plan {
     /// Whether there are routes only.
     pub(super) skips_unrouted: bool,
     pub(super) allows_remote: bool,
+    pub(super) deliver_duplicates: bool,
     pub(super) print_url: bool,
     pub(super) data: PathBuf,
 }
@@ -88,6 +89,7 @@ impl Plan {
             max_backlog: arguments.max_backlog,
             concurrency: concurrency(arguments, &settings.project)?,
             scheme: arguments.scheme.clone(),
+            deliver_duplicates: arguments.deliver_duplicates,
             print_url: arguments.print_url,
             data: arguments
                 .data

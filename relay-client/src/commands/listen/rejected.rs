@@ -162,6 +162,7 @@ mod tests {
             body_length: 0,
             delivery_id: None,
             event_type: None,
+            duplicate_of: None,
         };
         let summary = EventSummary {
             info,

@@ -246,6 +246,7 @@ impl Session {
             body_length: body_length as u64,
             delivery_id: None,
             event_type: None,
+            duplicate_of: None,
         };
         let header = EventHeader {
             stream: u32::try_from(seq).unwrap(),

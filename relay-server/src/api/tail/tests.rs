@@ -39,6 +39,7 @@ impl Desk {
             parameters: std::collections::BTreeMap::new(),
             ack: towline_shared::api::Ack::default(),
             on_failure: towline_shared::api::OnFailure::Reject,
+            deliver_duplicates: false,
             max_body: 1000,
             retention: towline_shared::api::Retention::default(),
             limits: towline_shared::api::EndpointLimits::default(),
@@ -65,6 +66,7 @@ impl Desk {
             body: Body::Inline(Bytes::new()),
             delivery_id: None,
             event_type: None,
+            remember: None,
         };
         let kept = self.running.relay().store.append(event).await;
         kept.unwrap().info.id

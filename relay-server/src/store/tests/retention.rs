@@ -218,8 +218,10 @@ async fn a_database_of_the_first_schema_counts_its_bytes_when_it_is_opened() {
     let connection = Connection::open(&database).unwrap();
     let undo =
         "ALTER TABLE event DROP COLUMN volume; ALTER TABLE endpoint DROP COLUMN trimmed_volume;
-        DROP TABLE pin; PRAGMA user_version = 1";
+        DROP TABLE pin";
     connection.execute_batch(undo).unwrap();
+    let migration = include_str!("../migrations/0002_retention.sql");
+    connection.execute_batch(migration).unwrap();
     drop(connection);
 
     let store = open(&folder);

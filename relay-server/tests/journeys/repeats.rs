@@ -1,0 +1,243 @@
+//! Signed requests that come again: kept, answered as before, delivered once; and the use of secrets as the interface
+//! shows it.
+
+use std::collections::BTreeMap;
+
+use data_encoding::{BASE64, HEXLOWER, HEXUPPER};
+use futures_util::future::join_all;
+use http::Request;
+use http_body_util::Full;
+use serde_json::json;
+use towline_shared::api::{EndpointView, EventList, EventSummary};
+use towline_shared::secret::Secret;
+use towline_shared::time::Timestamp;
+use towline_shared::verify::{Provider, Settings, Unsigned};
+
+use crate::relay::{Relay, Reply};
+use crate::wire::Client;
+
+const SALT: &str = "the salt";
+
+/// The endpoint `line` of a provider, with one secret.
+async fn line(relay: &Relay, provider: &str, more: serde_json::Value) {
+    let mut asked = json!({
+        "name": "line", "provider": provider, "secrets": [{"name": "live", "secret": SALT}],
+    });
+    asked
+        .as_object_mut()
+        .unwrap()
+        .extend(more.as_object().unwrap().clone());
+    let made = relay.json("POST", "/v1/endpoints", &asked).await;
+    assert_eq!(made.status, 201, "{}", made.text());
+}
+
+/// HMAC-SHA256 of a body, as GitHub signs it.
+fn mac(secret: &str, body: &str) -> Vec<u8> {
+    let unsigned = Unsigned {
+        method: "POST",
+        url: "https://hooks.example.com/",
+        fields: &[],
+        body: body.as_bytes(),
+    };
+    let settings = Settings {
+        secrets: &[("live".parse().unwrap(), Secret::new(secret))],
+        parameters: &BTreeMap::new(),
+        variant: Some("sha256"),
+        now: Timestamp::default(),
+        fetched: &BTreeMap::new(),
+    };
+    let github = Provider::builtin("github").unwrap();
+    let fields = github.sign(&unsigned, &settings).unwrap();
+    let (_, hex) = fields[0].1.split_once('=').unwrap();
+    HEXLOWER.decode(hex.as_bytes()).unwrap()
+}
+
+async fn send(relay: &Relay, fields: &[(&str, &str)], body: &str) -> Reply {
+    let line: EndpointView = relay.get("/v1/endpoints/line").await;
+    let path = line.url.strip_prefix(relay.running.public_url()).unwrap();
+    let request = fields
+        .iter()
+        .fold(Request::post(path), |request, (name, value)| {
+            request.header(*name, *value)
+        });
+    relay
+        .send(request.body(Full::new(body.to_owned().into())).unwrap())
+        .await
+}
+
+/// A request of Benji, dated so many seconds ago.
+async fn send_benji(relay: &Relay, signature: &str, age: u64, body: &str) -> Reply {
+    let now = Timestamp::from(std::time::SystemTime::now()).as_seconds();
+    let date = (now.cast_unsigned() - age).to_string();
+    let fields = [
+        ("x-benji-signature", signature),
+        ("x-webhook-datetime", &date),
+    ];
+    send(relay, &fields, body).await
+}
+
+async fn send_github(relay: &Relay, secret: &str, id: &str, body: &str) -> Reply {
+    let signature = format!("sha256={}", HEXLOWER.encode(&mac(secret, body)));
+    let fields = [
+        ("X-Hub-Signature-256", &*signature),
+        ("X-GitHub-Delivery", id),
+    ];
+    send(relay, &fields, body).await
+}
+
+/// The kept events, oldest first.
+async fn events(relay: &Relay) -> Vec<EventSummary> {
+    let mut list: EventList = relay.get("/v1/events?endpoint=line").await;
+    list.events.reverse();
+    list.events
+}
+
+#[tokio::test]
+async fn a_captured_benji_request_with_a_fresh_date_is_kept_answered_and_not_delivered() {
+    let relay = Relay::start().await;
+    let ack = json!({"ack": {"status": 202, "body": "thanks", "headers": [["X-Ack", "yes"]]}});
+    line(&relay, "benji", ack).await;
+    let mut client = Client::listen(&relay, 8).await;
+    let body = r#"{"event":"user.created"}"#;
+    let mac = mac(SALT, body);
+
+    let first = send_benji(&relay, &HEXLOWER.encode(&mac), 200, body).await;
+    let fresh = send_benji(&relay, &HEXUPPER.encode(&mac), 0, body).await;
+    let base64 = send_benji(&relay, &BASE64.encode(&mac), 1, body).await;
+    let end = r#"{"event":"end"}"#;
+    send_benji(&relay, &HEXLOWER.encode(&self::mac(SALT, end)), 0, end).await;
+
+    for reply in [&fresh, &base64] {
+        assert_eq!((reply.status, &reply.body), (first.status, &first.body));
+        assert_eq!(reply.headers["x-ack"], "yes");
+    }
+    let kept = events(&relay).await;
+    let first = kept[0].info.id;
+    let marks: Vec<_> = kept.iter().map(|event| event.info.duplicate_of).collect();
+    assert_eq!(marks, [None, Some(first), Some(first), None]);
+    assert!(kept[1].info.verdict == kept[0].info.verdict, "{kept:?}");
+    for expected in [body, end] {
+        let event = client.event().await;
+        assert_eq!(event.body, expected);
+        client.settle(&event).await;
+    }
+}
+
+#[tokio::test]
+async fn of_fifty_equal_requests_at_once_one_is_delivered() {
+    let relay = &Relay::start().await;
+    line(relay, "github", json!({})).await;
+
+    let replies = (0..50).map(|_| send_github(relay, SALT, "72d3162e", "{}"));
+    let replies = join_all(replies).await;
+
+    assert!(replies.iter().all(|reply| reply.status == 200));
+    let kept = events(relay).await;
+    let delivered: Vec<_> = kept
+        .iter()
+        .filter(|event| event.info.is_deliverable)
+        .collect();
+    assert_eq!((kept.len(), delivered.len()), (50, 1));
+    assert!(
+        kept.iter()
+            .all(|event| event.info.delivery_id.as_deref() == Some("72d3162e"))
+    );
+}
+
+#[tokio::test]
+async fn a_repeat_is_known_after_a_restart() {
+    let relay = Relay::start().await;
+    line(&relay, "github", json!({})).await;
+    send_github(&relay, SALT, "1", "{}").await;
+
+    let relay = relay.restarted().await;
+    send_github(&relay, SALT, "2", "{}").await;
+
+    let kept = events(&relay).await;
+    assert_eq!(kept[1].info.duplicate_of, Some(kept[0].info.id));
+    assert!(!kept[1].info.is_deliverable);
+}
+
+#[tokio::test]
+async fn duplicates_are_delivered_where_that_is_asked_for() {
+    let relay = Relay::start().await;
+    line(&relay, "github", json!({"deliver_duplicates": true})).await;
+    send_github(&relay, SALT, "1", "{}").await;
+    send_github(&relay, SALT, "1", "{}").await;
+    let change = json!({"deliver_duplicates": false});
+    let changed = relay.json("PATCH", "/v1/endpoints/line", &change).await;
+    send_github(&relay, SALT, "1", "{}").await;
+
+    let view: EndpointView = serde_json::from_slice(&changed.body).unwrap();
+    assert!(!view.deliver_duplicates);
+    let kept = events(&relay).await;
+    let delivered: Vec<_> = kept.iter().map(|event| event.info.is_deliverable).collect();
+    assert_eq!(delivered, [true, true, false]);
+    let first = Some(kept[0].info.id);
+    assert_eq!(
+        (kept[1].info.duplicate_of, kept[2].info.duplicate_of),
+        (first, first)
+    );
+}
+
+#[tokio::test]
+async fn a_rejected_request_is_not_remembered_and_a_credential_marks_nothing() {
+    let relay = Relay::start().await;
+    line(&relay, "github", json!({})).await;
+    let wrong = format!("sha256={}", "0".repeat(64));
+    let rejected = send(&relay, &[("X-Hub-Signature-256", &wrong)], "{}").await;
+    send_github(&relay, SALT, "1", "{}").await;
+    let kept = events(&relay).await;
+    assert_eq!(
+        (rejected.status.as_u16(), kept[1].info.is_deliverable),
+        (401, true)
+    );
+
+    let telegram = json!({"provider": "telegram"});
+    relay.json("PATCH", "/v1/endpoints/line", &telegram).await;
+    for _ in 0..2 {
+        let token = [("X-Telegram-Bot-Api-Secret-Token", SALT)];
+        assert_eq!(send(&relay, &token, "{}").await.status, 200);
+    }
+
+    let kept = events(&relay).await;
+    assert!(
+        kept.iter().all(|event| event.info.duplicate_of.is_none()),
+        "{kept:?}"
+    );
+}
+
+#[tokio::test]
+async fn the_use_of_each_secret_is_shown_and_outlives_a_restart() {
+    let relay = Relay::start().await;
+    line(&relay, "github", json!({})).await;
+    let put = json!({"secret": "the next"});
+    let put = relay
+        .json("PUT", "/v1/endpoints/line/secrets/next", &put)
+        .await;
+    assert_eq!(put.status, 200);
+
+    for number in 0..3 {
+        send_github(&relay, SALT, "1", &number.to_string()).await;
+    }
+    send_github(&relay, "another", "1", "{}").await;
+    let relay = relay.restarted().await;
+    let line: EndpointView = relay.get("/v1/endpoints/line").await;
+
+    let live = line
+        .secrets
+        .iter()
+        .find(|secret| secret.name.as_str() == "live")
+        .unwrap();
+    let next = line
+        .secrets
+        .iter()
+        .find(|secret| secret.name.as_str() == "next")
+        .unwrap();
+    let kept = events(&relay).await;
+    assert_eq!(
+        (live.uses, live.last_used_at),
+        (3, Some(kept[2].info.received_at))
+    );
+    assert_eq!((next.uses, next.last_used_at), (0, None));
+}
