@@ -11,7 +11,7 @@ pub use values::{
 };
 
 use crate::commands::{
-    completions, demo, doctor, endpoints, events, keys, listen, login, providers, replay, serve,
+    completions, demo, doctor, endpoints, events, keys, listen, login, replay, schemes, serve,
     sign, tokens, trigger, verify,
 };
 use crate::screen::Wishes;
@@ -110,7 +110,8 @@ pub enum Command {
     Keys(keys::Command),
     #[command(subcommand)]
     Endpoints(endpoints::Command),
-    Providers(providers::Arguments),
+    #[command(subcommand)]
+    Schemes(schemes::Command),
     #[command(subcommand)]
     Tokens(tokens::Command),
     Login(login::Login),

@@ -8,7 +8,7 @@ pub mod sign;
 pub mod trigger;
 pub mod keys;
 pub mod endpoints;
-pub mod providers;
+pub mod schemes;
 pub mod tokens;
 pub mod login;
 pub mod serve;
@@ -17,6 +17,7 @@ pub mod doctor;
 pub mod completions;
 mod failure;
 mod filter_options;
+mod input;
 mod local_relay;
 mod provider_options;
 mod signer;
@@ -72,9 +73,7 @@ pub async fn run(cli: Cli, screen: Screen) -> anyhow::Result<Exit> {
     let command = match cli.command {
         Command::Completions(arguments) => return completions::run(&arguments, &screen),
         Command::Serve(arguments) => return serve::run(&arguments).await,
-        Command::Providers(arguments) => {
-            return providers::run(&arguments, &screen, cli.global.json);
-        }
+        Command::Schemes(command) => return schemes::run(&command, &screen, cli.global.json),
         Command::Demo(arguments) => return demo::run(&arguments, &screen, cli.global.json).await,
         command => command,
     };
@@ -100,7 +99,7 @@ pub async fn run(cli: Cli, screen: Screen) -> anyhow::Result<Exit> {
         Command::Logout(arguments) => login::logout(&arguments, &mut context),
         Command::Whoami(arguments) => login::whoami(&arguments, &context).await,
         Command::Doctor(arguments) => doctor::run(arguments, &context).await,
-        Command::Completions(_) | Command::Serve(_) | Command::Demo(_) | Command::Providers(_) => {
+        Command::Completions(_) | Command::Serve(_) | Command::Demo(_) | Command::Schemes(_) => {
             Ok(Exit::Done)
         }
     }

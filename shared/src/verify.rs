@@ -1,6 +1,8 @@
 //! Checks, explains and makes the signatures of providers, each described by one TOML file of `shared/schemes/`.
 //! No IO and no clock: keys fetched from elsewhere come in as [`Settings::fetched`].
 
+mod nearest;
+mod mistakes;
 mod template;
 mod filters;
 mod json;
@@ -32,6 +34,8 @@ mod diagnose;
 mod handshake;
 mod facts;
 mod sign;
+mod sample;
+mod about;
 mod resign;
 mod table;
 mod language;
@@ -48,12 +52,14 @@ use crate::id::SecretName;
 use crate::secret::Secret;
 use crate::time::Timestamp;
 use crate::verdict::Verdict;
+pub use about::{About, AboutHandshake, AboutScheme, AboutWindow, BodyCover, Covers};
 pub use certificate::{CertificateRule, ChainError};
 use delivery::Delivery;
 use handshake::Handshake;
 pub use issued::{IssuedToken, IssuedTokens};
 pub use json::with_json_value;
 pub(crate) use json::{Pointer, document, elements};
+pub use mistakes::{SchemeError, SchemeErrors, SchemeFindings};
 pub use private_key::{KeyKind, PrivateKey, PrivateKeyError};
 pub use resign::{Captured, DeliveryIdPlace, Resigned, fresh_delivery_id};
 use scheme::Scheme;
@@ -113,21 +119,17 @@ pub struct Settings<'a> {
 pub struct Provider {
     slug: String,
     name: String,
+    /// `A`, `B` or `C`: how sure the file is of what it says.
+    evidence: Option<String>,
+    /// Where it is documented.
+    docs: Option<String>,
+    /// The built-in provider whose schemes it has taken over.
+    base: Option<String>,
     delivery_id: Vec<Template>,
     event_type: Vec<Template>,
     sends_once: bool,
     schemes: Vec<Scheme>,
     handshakes: Vec<Handshake>,
-}
-
-/// A scheme file has a mistake.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{place}: {problem}")]
-pub struct SchemeError {
-    /// Line and key.
-    pub place: String,
-    /// What is wrong there and what was expected.
-    pub problem: String,
 }
 
 /// What a check found.
@@ -233,9 +235,25 @@ impl Provider {
     /// Reads a scheme file (schemes/LANGUAGE.md) whose one table is named `slug`.
     ///
     /// # Errors
-    /// Names line and key of the first mistake.
-    pub fn parse(slug: &str, toml: &str) -> Result<Self, SchemeError> {
+    /// Names line and key of every mistake.
+    pub fn parse(slug: &str, toml: &str) -> Result<Self, SchemeErrors> {
         language::provider(slug, toml)
+    }
+
+    /// Reads a scheme file as [`Provider::parse`] does, and tells of doubts besides. There is a provider when
+    /// there is no mistake.
+    pub fn lint(slug: &str, toml: &str) -> (Option<Self>, SchemeFindings) {
+        language::lint(slug, toml)
+    }
+
+    /// The file of the built-in provider with this slug.
+    pub fn builtin_file(slug: &str) -> Option<&'static str> {
+        registry::file(slug)
+    }
+
+    /// The name of the table that a scheme file begins with, which is the provider's slug.
+    pub fn slug_in(toml: &str) -> Option<String> {
+        language::slug_in(toml)
     }
 
     /// The built-in provider with this slug.

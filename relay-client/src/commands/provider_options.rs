@@ -15,8 +15,8 @@ use super::{Context, Failure};
 use crate::cli::parse_parameter;
 use crate::settings::SecretSource;
 
-/// The longest scheme file.
-const MOST_SCHEME_BYTES: u64 = 256 * 1024;
+/// The longest scheme file; the language itself refuses a longer one.
+const MOST_SCHEME_BYTES: u64 = 64 * 1024;
 
 /// How the provider signs.
 #[derive(Clone, Debug, Default, Args)]
@@ -105,6 +105,10 @@ impl SchemeOptions {
                 path.display()
             ))
             .because(error)
+            .hint(format!(
+                "`towline schemes check {}` tells every mistake in a line of its own",
+                path.display()
+            ))
         })?;
         Ok(Some(text))
     }
@@ -199,7 +203,7 @@ pub(super) fn check_provider(slug: &str) -> Result<Arc<Provider>, Failure> {
 
 fn nearest<'a>(slug: &str, all: impl Iterator<Item = &'a str>) -> String {
     did_you_mean(slug, all).unwrap_or_else(|| {
-        "`towline providers` lists them; describe your own in a scheme file and name it with `--scheme FILE`"
+        "`towline schemes list` lists them; describe your own in a scheme file and name it with `--scheme FILE`"
             .to_owned()
     })
 }
@@ -264,7 +268,7 @@ mod tests {
 
         assert_eq!(nearest("gihtub", all()), "did you mean github?");
         assert_eq!(nearest("git", all()), "did you mean github or gitlab?");
-        assert!(nearest("zzzzzz", all()).contains("`towline providers`"));
+        assert!(nearest("zzzzzz", all()).contains("`towline schemes list`"));
     }
 
     #[test]

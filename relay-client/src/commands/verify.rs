@@ -1,6 +1,5 @@
 //! `towline verify PROVIDER`: checks a request's signature without any relay, and explains a failure.
 
-mod source;
 mod raw_request;
 mod fetched;
 mod answer;
@@ -24,7 +23,7 @@ use self::answer::{Answer, Validity};
 use self::raw_request::RawRequest;
 use super::events::CapturedRequest;
 use super::provider_options::{SchemeOptions, check_provider};
-use super::{Context, Exit, Failure, wall_clock};
+use super::{Context, Exit, Failure, input, wall_clock};
 use crate::screen::paint;
 use crate::settings::{SecretSource, SettingsError};
 
@@ -257,7 +256,7 @@ async fn given(arguments: &Arguments, context: &Context) -> anyhow::Result<Given
     if let Ok(id) = arguments.request.parse::<EventId>() {
         return kept(id, context).await;
     }
-    let bytes = source::read(&arguments.request, "request", MOST_BYTES)?;
+    let bytes = input::read(&arguments.request, "request", MOST_BYTES)?;
     let request = RawRequest::parse(&bytes).map_err(|error| {
         Failure::invalid("the request cannot be read")
             .because(error)

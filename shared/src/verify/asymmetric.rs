@@ -180,6 +180,18 @@ impl SignatureAlgorithm {
         })
     }
 
+    /// Its name in words.
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::Ed25519 => "Ed25519",
+            Self::EcdsaSha1 => "ECDSA-SHA-1",
+            Self::EcdsaSha256 | Self::EcdsaSha256Fixed => "ECDSA-SHA-256",
+            Self::RsaSha1 => "RSA-SHA-1",
+            Self::RsaSha256 => "RSA-SHA-256",
+            Self::RsaSha512 => "RSA-SHA-512",
+        }
+    }
+
     /// Keys under 2048 bits are refused.
     fn rsa_parameters(self) -> Option<&'static signature::RsaParameters> {
         match self {

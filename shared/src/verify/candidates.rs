@@ -69,6 +69,44 @@ impl CandidateRule {
         Ok(groups)
     }
 
+    /// How a value is cut, in words.
+    pub(super) fn in_words(&self) -> Vec<String> {
+        let mut words = Vec::new();
+        if let Some(separator) = &self.group {
+            words.push(format!("groups between `{separator}`"));
+        }
+        if let Some(separator) = &self.split {
+            words.push(format!("items between `{separator}`"));
+        }
+        if let Some(name) = &self.first {
+            words.push(format!("the first item is `{name}`"));
+        }
+        if let Some(rule) = &self.key_value {
+            let keys = rule
+                .signature_keys
+                .iter()
+                .map(|key| format!("`{}`", key.text));
+            let keys = keys.collect::<Vec<_>>().join(" or ");
+            words.push(format!(
+                "key and value with `{}` between; signatures are those of {keys}",
+                rule.separator
+            ));
+        }
+        if !self.prefixes.is_empty() {
+            let prefixes = self.prefixes.iter().map(|prefix| format!("`{prefix}`"));
+            let may = if self.prefix_is_optional {
+                "may begin"
+            } else {
+                "begins"
+            };
+            words.push(format!(
+                "a signature {may} with {}",
+                prefixes.collect::<Vec<_>>().join(" or ")
+            ));
+        }
+        words
+    }
+
     fn read_group<'v>(
         &'v self,
         group: &'v [u8],

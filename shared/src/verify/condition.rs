@@ -52,6 +52,14 @@ impl Condition {
         })
     }
 
+    /// The source that it looks at.
+    pub(super) const fn source(&self) -> Option<&Source> {
+        match &self.test {
+            Test::Present(source) | Test::Equals(source, _) => Some(source),
+            Test::IsForm | Test::IsFormOrEmpty | Test::JsonOnly(_) => None,
+        }
+    }
+
     /// Whether the condition holds; what is absent, ambiguous or unreadable fails the bare test.
     pub(super) fn holds(&self, evaluation: &Evaluation<'_>) -> bool {
         let delivery = evaluation.delivery;

@@ -7,11 +7,36 @@ use super::digest::{Crc32, Digester, Hash};
 use super::encoding::Encoding;
 use super::evaluate::Value;
 use super::json::{self, Pointer};
+use super::nearest::did_you_mean;
 use super::signed_names;
 use super::special;
 use super::template::Source;
 use super::trouble::Trouble;
 use crate::verdict::Cause;
+
+/// The names of all filters, for those who mistype one.
+const NAMES: [&str; 20] = [
+    "lower",
+    "trim",
+    "hex",
+    "b64",
+    "unhex",
+    "unb64",
+    "unpem",
+    "sha1",
+    "sha256",
+    "sha384",
+    "sha512",
+    "crc32",
+    "json",
+    "strip",
+    "scheme",
+    "maybe_scheme",
+    "header_values",
+    "nfkd",
+    "hubspot_uri",
+    "hmac-sha256",
+];
 
 /// One step that changes a value.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -87,8 +112,10 @@ impl Filter {
             "header_values" => Self::HeaderValues(argument.to_owned()),
             "nfkd" => Self::Nfkd,
             "hubspot_uri" => Self::HubspotUri,
-            _ => Self::parse_digest(name)
-                .ok_or_else(|| format!("`{name}` is no filter of the scheme language"))?,
+            _ => Self::parse_digest(name).ok_or_else(|| {
+                let near = did_you_mean(name, NAMES);
+                format!("`{name}` is no filter of the scheme language{near}")
+            })?,
         })
     }
 
@@ -96,6 +123,21 @@ impl Filter {
         match name.strip_prefix("hmac-") {
             Some(hash) => Hash::parse(hash).map(Self::Hmac),
             None => Hash::parse(name).map(Self::Hash),
+        }
+    }
+
+    /// How many times longer a value can become; 0 where its length does not matter any more.
+    pub(super) const fn growth(&self) -> usize {
+        match self {
+            Self::Hash(_) | Self::Hmac(_) | Self::Crc32 => 0,
+            Self::Hex | Self::Base64 => 2,
+            // A control character is written as six letters.
+            Self::JsonText => 6,
+            // The longest decomposition: U+FDFA, three bytes, becomes 33.
+            Self::Nfkd => 11,
+            Self::Lower | Self::Unhex | Self::Unbase64 | Self::Unpem | Self::JsonPart(_) => 1,
+            Self::Trim | Self::Strip(_) | Self::Scheme { .. } => 1,
+            Self::HeaderValues(_) | Self::HubspotUri => 1,
         }
     }
 

@@ -65,6 +65,18 @@ impl JwtAlgorithm {
             _ => return None,
         })
     }
+
+    /// Its registered name.
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::Hmac(Hash::Sha384) => "HS384",
+            Self::Hmac(Hash::Sha512) => "HS512",
+            Self::Hmac(Hash::Sha256 | Hash::Sha1) => "HS256",
+            Self::PublicKey(SignatureAlgorithm::EcdsaSha256Fixed) => "ES256",
+            Self::PublicKey(SignatureAlgorithm::Ed25519) => "EdDSA",
+            Self::PublicKey(_) => "RS256",
+        }
+    }
 }
 
 impl JwtRule {

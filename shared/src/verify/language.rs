@@ -1,6 +1,8 @@
-//! Compiles a scheme file (schemes/LANGUAGE.md) into a provider. Whatever the language does not know is refused.
+//! Compiles a scheme file (schemes/LANGUAGE.md) into a provider. Whatever the language does not know is refused, and
+//! all that is wrong is told at once.
 
 mod challenges;
+mod doubts;
 mod method;
 mod soundness;
 
@@ -8,87 +10,181 @@ use toml::de::DeTable;
 
 use super::condition::Condition;
 use super::json::Pointer;
+use super::mistakes::{Mistakes, Noted, SchemeErrors, SchemeFindings, all};
 use super::scheme::Scheme;
-use super::table::{Table, place};
-use super::{Provider, SchemeError, registry};
+use super::table::Table;
+use super::{Provider, registry};
 use challenges::handshakes;
-use method::method;
+use method::{METHOD_KEYS, method};
 
 /// The largest tolerance for a timestamp: a week.
 const MAX_TOLERANCE: u32 = 7 * 24 * 3600;
 
+/// The longest scheme file; the longest of a known provider has 2 KiB.
+pub(super) const MAX_FILE_BYTES: usize = 64 * 1024;
+
+/// The keys of a provider's table.
+const PROVIDER_KEYS: [&str; 9] = [
+    "name",
+    "evidence",
+    "docs",
+    "extends",
+    "delivery_id",
+    "event_type",
+    "sends_once",
+    "scheme",
+    "handshake",
+];
+
+/// The keys of a scheme's table that every method has.
+const SCHEME_KEYS: [&str; 9] = [
+    "id",
+    "when",
+    "secret_prefix",
+    "not_secret_prefix",
+    "sig",
+    "binds",
+    "each",
+    "require",
+    "alg",
+];
+
 /// Compiles the file of one provider.
-pub(super) fn provider(slug: &str, source: &str) -> Result<Provider, SchemeError> {
-    with_root(slug, source, |table| {
+pub(super) fn provider(slug: &str, source: &str) -> Result<Provider, SchemeErrors> {
+    let (provider, findings) = lint(slug, source);
+    provider.ok_or(findings.errors)
+}
+
+/// Compiles the file of one provider, and tells of mistakes and doubts. There is a provider when there is no mistake.
+pub(super) fn lint(slug: &str, source: &str) -> (Option<Provider>, SchemeFindings) {
+    let mistakes = Mistakes::default();
+    let provider = with_root(slug, source, &mistakes, |table| {
+        let name = table.text("name");
+        let evidence = evidence(&table);
+        let docs = table.text("docs");
+        let delivery_id = table.templates("delivery_id");
+        let event_type = table.templates("event_type");
+        let sends_once = table.flag("sends_once");
+        let schemes = schemes(&table);
+        let handshakes = handshakes(&table);
+        let base = table.text("extends");
+        table.finish(&PROVIDER_KEYS);
         let mut provider = Provider {
             slug: slug.to_owned(),
-            name: table.text("name")?.unwrap_or_else(|| slug.to_owned()),
-            delivery_id: table.templates("delivery_id")?,
-            event_type: table.templates("event_type")?,
-            sends_once: table.flag("sends_once")?,
-            schemes: schemes(&table)?,
-            handshakes: handshakes(&table)?,
+            name: name?.unwrap_or_else(|| slug.to_owned()),
+            evidence: evidence?,
+            docs: docs?,
+            base: base?,
+            delivery_id: delivery_id?,
+            event_type: event_type?,
+            sends_once: sends_once?,
+            schemes: schemes?,
+            handshakes: handshakes?,
         };
-        let _for_readers = (table.text("evidence")?, table.text("docs")?);
-        if let Some(base) = table.text("extends")? {
+        if let Some(base) = provider.base.clone() {
             inherit(&mut provider, &table, &base)?;
-        }
-        if provider.schemes.is_empty() {
+        } else if provider.schemes.is_empty() {
             return Err(table.missing("scheme"));
         }
-        table.finish()?;
+        doubts::about_provider(&provider.schemes, &table);
+        if provider.evidence.as_deref() == Some("C") {
+            table.warn_at(
+                "evidence",
+                "written from memory: confirm it with the provider before relying on it",
+            );
+        }
         Ok(provider)
-    })
+    });
+    let findings = mistakes.into_findings();
+    let provider = provider.ok().filter(|_| findings.errors.0.is_empty());
+    (provider, findings)
+}
+
+/// The name of the file's first table.
+pub(super) fn slug_in(source: &str) -> Option<String> {
+    if source.len() > MAX_FILE_BYTES {
+        return None;
+    }
+    let (document, _mistakes) = DeTable::parse_recoverable(source);
+    let keys = document.get_ref().keys();
+    let first = keys.min_by_key(|key| key.span().start)?;
+    Some(first.get_ref().to_string())
 }
 
 fn with_root<T>(
     slug: &str,
     source: &str,
-    read: impl FnOnce(Table<'_>) -> Result<T, SchemeError>,
-) -> Result<T, SchemeError> {
-    let document = DeTable::parse(source).map_err(|error| SchemeError {
-        place: place(source, error.span().map_or(0, |span| span.start), slug),
-        problem: error.message().to_owned(),
-    })?;
-    let mut others = document
-        .get_ref()
-        .keys()
-        .filter(|key| key.get_ref() != slug);
-    if let Some(other) = others.next() {
-        return Err(SchemeError {
-            place: place(source, other.span().start, other.get_ref()),
-            problem: format!("expected only the table `{slug}`"),
-        });
+    mistakes: &Mistakes,
+    read: impl FnOnce(Table<'_>) -> Result<T, Noted>,
+) -> Result<T, Noted> {
+    if source.len() > MAX_FILE_BYTES {
+        let problem = format!("the file has more than {MAX_FILE_BYTES} bytes");
+        return Err(mistakes.note(source, 0, slug, problem));
     }
-    let mut entries = document.get_ref().iter();
-    let (start, entries) = entries
-        .next()
-        .and_then(|(key, value)| Some((key.span().start, value.get_ref().as_table()?)))
-        .ok_or_else(|| SchemeError {
-            place: place(source, 0, slug),
-            problem: format!("expected the table `{slug}`"),
-        })?;
-    read(Table::new(source, slug.to_owned(), start, entries))
+    let (document, errors) = DeTable::parse_recoverable(source);
+    if !errors.is_empty() {
+        for error in errors {
+            let offset = error.span().map_or(0, |span| span.start);
+            let key = key_of_line(source, offset).unwrap_or(slug);
+            mistakes.note_at(source, offset, key, error.message().to_owned());
+        }
+        return Err(Noted);
+    }
+    let entries = document.get_ref();
+    for other in entries.keys().filter(|key| key.get_ref() != slug) {
+        let problem = format!("expected only the table `{slug}`");
+        mistakes.note(source, other.span().start, other.get_ref(), problem);
+    }
+    let own = entries.iter().find(|(key, _)| key.get_ref() == slug);
+    let Some((key, value)) = own else {
+        return Err(mistakes.note(source, 0, slug, format!("expected the table `{slug}`")));
+    };
+    let start = key.span().start;
+    let Some(entries) = value.get_ref().as_table() else {
+        return Err(mistakes.note(source, start, slug, "expected a table".to_owned()));
+    };
+    read(Table::new(
+        source,
+        slug.to_owned(),
+        start,
+        entries,
+        mistakes,
+    ))
+}
+
+/// What stands before the `=` of a line that is no TOML.
+fn key_of_line(source: &str, offset: usize) -> Option<&str> {
+    let start = source.get(..offset)?.rfind('\n').map_or(0, |end| end + 1);
+    let line = source.get(start..)?.lines().next()?;
+    let key = line.split_once('=')?.0.trim();
+    let is_key = |byte: u8| byte.is_ascii_alphanumeric() || b"_-.\"".contains(&byte);
+    (!key.is_empty() && key.bytes().all(is_key)).then_some(key)
 }
 
 /// Takes over what another built-in provider defines and this one does not.
-fn inherit(provider: &mut Provider, table: &Table<'_>, base: &str) -> Result<(), SchemeError> {
+fn inherit(provider: &mut Provider, table: &Table<'_>, base: &str) -> Result<(), Noted> {
     if !provider.schemes.is_empty() {
         return Err(table.problem_at(
             "extends",
             "a provider extends another or has its own schemes",
         ));
     }
-    let unknown = || table.problem_at("extends", format!("no built-in provider named `{base}`"));
-    let source = registry::file(base).ok_or_else(unknown)?;
-    let (schemes, handshakes, delivery_id, event_type) = with_root(base, source, |base_table| {
+    let Some(found) = registry::file(base) else {
+        let near = super::nearest::did_you_mean(base, registry::slugs());
+        let problem = format!("no built-in provider is named `{base}`{near}");
+        return Err(table.problem_at("extends", problem));
+    };
+    let mistakes = Mistakes::default();
+    let inherited = with_root(base, found, &mistakes, |base_table| {
         Ok((
             schemes(&base_table)?,
             handshakes(&base_table)?,
             base_table.templates("delivery_id")?,
             base_table.templates("event_type")?,
         ))
-    })?;
+    });
+    let (schemes, handshakes, delivery_id, event_type) = inherited
+        .map_err(|Noted| table.problem_at("extends", format!("`{base}` cannot be used")))?;
     if schemes.is_empty() {
         return Err(table.problem_at("extends", format!("`{base}` itself extends another")));
     }
@@ -105,34 +201,55 @@ fn inherit(provider: &mut Provider, table: &Table<'_>, base: &str) -> Result<(),
     Ok(())
 }
 
-fn schemes(table: &Table<'_>) -> Result<Vec<Scheme>, SchemeError> {
-    table.tables("scheme")?.into_iter().map(scheme).collect()
+fn evidence(table: &Table<'_>) -> Result<Option<String>, Noted> {
+    match table.text("evidence")? {
+        Some(class) if !matches!(class.as_str(), "A" | "B" | "C") => {
+            Err(table.problem_at("evidence", "expected `A`, `B` or `C`"))
+        }
+        class => Ok(class),
+    }
 }
 
-fn scheme(table: Table<'_>) -> Result<Scheme, SchemeError> {
-    let places = table.templates("sig")?;
-    if places.is_empty() {
-        return Err(table.missing("sig"));
-    }
-    let each = table.text("each")?;
-    let each = each.map(|text| parsed(&table, "each", Pointer::parse(&text)));
+fn schemes(table: &Table<'_>) -> Result<Vec<Scheme>, Noted> {
+    all(table.tables("scheme")?.iter().map(scheme))
+}
+
+fn scheme(table: &Table<'_>) -> Result<Scheme, Noted> {
+    let places = table
+        .templates("sig")
+        .and_then(|places| match places.len() {
+            0 => Err(table.missing("sig")),
+            _ => Ok(places),
+        });
+    let each = table.text("each").and_then(|each| {
+        let pointer = each.map(|text| parsed(table, "each", Pointer::parse(&text)));
+        pointer.transpose()
+    });
+    let id = table.text("id");
+    let when = conditions(table);
+    let secret_prefix = table.text("secret_prefix");
+    let not_secret_prefix = table.text("not_secret_prefix");
+    let covers_body = covers_body(table);
+    let require = table.template_pairs("require");
+    let method = method(table);
+    table.finish(&[&SCHEME_KEYS[..], &METHOD_KEYS].concat());
     let scheme = Scheme {
-        id: table.text("id")?,
-        when: conditions(&table)?,
-        secret_prefix: table.text("secret_prefix")?,
-        not_secret_prefix: table.text("not_secret_prefix")?,
-        places,
-        covers_body: covers_body(&table)?,
-        each: each.transpose()?,
-        require: table.template_pairs("require")?,
-        method: method(&table)?,
+        id: id?,
+        when: when?,
+        secret_prefix: secret_prefix?,
+        not_secret_prefix: not_secret_prefix?,
+        places: places?,
+        covers_body: covers_body?,
+        each: each?,
+        require: require?,
+        method: method?,
     };
-    soundness::check(&scheme, &table)?;
-    table.finish()?;
+    soundness::check(&scheme, table);
+    doubts::about_scheme(&scheme, table);
     Ok(scheme)
 }
 
-fn covers_body(table: &Table<'_>) -> Result<bool, SchemeError> {
+fn covers_body(table: &Table<'_>) -> Result<bool, Noted> {
     match table.text("binds")?.as_deref() {
         None => Ok(true),
         Some("none" | "partial") => Ok(false),
@@ -140,95 +257,16 @@ fn covers_body(table: &Table<'_>) -> Result<bool, SchemeError> {
     }
 }
 
-fn conditions(table: &Table<'_>) -> Result<Vec<Condition>, SchemeError> {
+fn conditions(table: &Table<'_>) -> Result<Vec<Condition>, Noted> {
     let texts = table.texts("when")?;
-    texts
+    all(texts
         .iter()
-        .map(|text| parsed(table, "when", Condition::parse(text)))
-        .collect()
+        .map(|text| parsed(table, "when", Condition::parse(text))))
 }
 
-fn parsed<T>(table: &Table<'_>, key: &str, result: Result<T, String>) -> Result<T, SchemeError> {
+fn parsed<T>(table: &Table<'_>, key: &str, result: Result<T, String>) -> Result<T, Noted> {
     result.map_err(|problem| table.problem_at(key, problem))
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const GOOD: &str = r#"[x]
-name = "X"
-[[x.scheme]]
-alg = "hmac-sha256"
-sig = "{header.x-signature}"
-message = "{body}"
-"#;
-
-    #[test]
-    fn a_mistake_is_named_with_its_line_and_key() {
-        for (from, to, place, problem) in [
-            (
-                "name = \"X\"",
-                "nome = \"X\"",
-                "line 2, `x.nome`",
-                "unknown key",
-            ),
-            (
-                "hmac-sha256",
-                "hmac-md5",
-                "line 4, `x.scheme.alg`",
-                "`hmac-md5`",
-            ),
-            ("{body}", "{bodi}", "line 6, `x.scheme.message`", "`bodi`"),
-            (
-                "message = \"{body}\"",
-                "",
-                "line 3, `x.scheme`",
-                "`message` is missing",
-            ),
-            ("\"X\"", "1", "line 2, `x.name`", "expected a text"),
-            ("\"X\"", "\"X", "line 2, `x`", ""),
-            ("[x]", "[y]", "line 1, `y`", "only the table `x`"),
-            (
-                "message =",
-                "kv = \"=\"\nmessage =",
-                "line 3, `x.scheme`",
-                "`sig_key` is missing",
-            ),
-            (
-                "message =",
-                "timestamp = { from = \"1\", format = \"unix\", tolerance = -1 }\nmessage =",
-                "line 6, `x.scheme.timestamp.tolerance`",
-                "whole number",
-            ),
-            (
-                "message =",
-                "expect = \"{secret}\"\nmessage =",
-                "line 6, `x.scheme.expect`",
-                "unknown key",
-            ),
-        ] {
-            let error = provider("x", &GOOD.replace(from, to)).unwrap_err();
-
-            assert_eq!(error.place, place, "{error}");
-            assert!(error.problem.contains(problem), "{error}");
-        }
-        assert!(provider("x", GOOD).is_ok());
-    }
-
-    #[test]
-    fn a_user_can_extend_a_built_in_provider_but_nothing_else() {
-        let extended = |base: &str| provider("mine", &format!("[mine]\nextends = \"{base}\"\n"));
-
-        assert_eq!(extended("github").unwrap().schemes.len(), 2);
-        assert!(extended("nobody").unwrap_err().problem.contains("`nobody`"));
-    }
-
-    #[test]
-    fn a_fetched_key_is_never_an_hmac_key() {
-        let text = "[x]\n[[x.scheme]]\nalg = \"jwt\"\nsig = \"{header.a}\"\nkey_fetch = { kid = true }\n\
-                    jwt = { algs = [\"HS256\"] }\n";
-
-        assert!(provider("x", text).unwrap_err().problem.contains("no HMAC"));
-    }
-}
+mod tests;

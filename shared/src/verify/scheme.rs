@@ -134,6 +134,41 @@ impl Algorithm {
 }
 
 impl Scheme {
+    /// What is signed, or compared: the places when the signature is itself a token over what it lies in.
+    pub(super) fn signed_templates(&self) -> Vec<&Template> {
+        match &self.method {
+            Method::Signed(signed) => signed.messages.iter().collect(),
+            Method::Equals(_) | Method::HttpSignature(_) | Method::Issued => Vec::new(),
+            Method::Jwt(rule) => rule.claims.iter().flat_map(|claim| &claim.values).collect(),
+        }
+    }
+
+    /// Every template of the scheme.
+    pub(super) fn templates(&self) -> Vec<&Template> {
+        let mut all: Vec<&Template> = self.places.iter().collect();
+        for (have, want) in &self.require {
+            all.extend([have, want]);
+        }
+        all.extend(self.signed_templates());
+        match &self.method {
+            Method::Signed(signed) => {
+                if let Some(rule) = &signed.rule.key_value {
+                    all.extend(&rule.signature_keys);
+                }
+                if let KeySource::Secret(key) = &signed.key {
+                    all.push(key);
+                }
+                if let Some(rule) = &signed.timestamp {
+                    all.push(&rule.from);
+                }
+            }
+            Method::Equals(expected) => all.push(expected),
+            Method::HttpSignature(rule) => all.push(&rule.key),
+            Method::Jwt(_) | Method::Issued => {}
+        }
+        all
+    }
+
     /// Whether nothing can match without a secret of the endpoint.
     pub(super) fn needs_secret(&self) -> bool {
         match &self.method {

@@ -53,6 +53,39 @@ pub(super) fn headers(
         .unwrap_or_else(|| SignError::Unusable(format!("`{}` has no such scheme", provider.slug))))
 }
 
+/// The header fields that make the request valid by one scheme.
+pub(super) fn by_scheme(
+    provider: &Provider,
+    scheme: &Scheme,
+    request: &Unsigned<'_>,
+    settings: &Settings<'_>,
+) -> Result<Fields, SignError> {
+    let signing = Signing {
+        provider,
+        scheme,
+        request,
+        settings,
+        key: None,
+    };
+    signing.fields()
+}
+
+/// The text of a template about a request that is not signed yet.
+pub(super) fn rendered(
+    request: &Unsigned<'_>,
+    settings: &Settings<'_>,
+    template: &Template,
+) -> Option<String> {
+    let head = Head::build(request.method, b"/", Version::Http11, []).ok()?;
+    let request = Request {
+        head: &head,
+        url: request.url,
+        body: Body::Bytes(request.body),
+    };
+    let delivery = Delivery::new(&request, settings);
+    Evaluation::new(&delivery).render_text(template).ok()
+}
+
 /// The rank of schemes for which only the provider has the key.
 const ASYMMETRIC_RANK: u8 = 4;
 

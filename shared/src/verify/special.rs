@@ -51,6 +51,16 @@ impl Special {
         }
     }
 
+    /// Whether the builder's text always has the time in it.
+    pub(super) const fn signs_time(&self) -> bool {
+        matches!(self, Self::Contentful)
+    }
+
+    /// Whether the builder's text has the body in it, or a part of it.
+    pub(super) const fn signs_body(&self) -> bool {
+        !matches!(self, Self::AtlassianQueryHash)
+    }
+
     /// Builds the text for a request that was sent to `url`.
     pub(super) fn build(&self, delivery: &Delivery<'_>, url: &str) -> Result<Vec<u8>, Trouble> {
         let url = UrlParts::split(url);

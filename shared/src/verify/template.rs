@@ -5,7 +5,40 @@ use std::fmt;
 
 use super::filters::Filter;
 use super::json::Pointer;
+use super::nearest::did_you_mean;
 use super::special::Special;
+
+/// How many expressions a template may have, and filters an expression: each costs work at every request.
+const MAX_EXPRESSIONS: usize = 64;
+const MAX_FILTERS: usize = 8;
+
+/// The names of sources, for those who mistype one.
+const SOURCES: [&str; 10] = [
+    "body",
+    "nonempty_body",
+    "method",
+    "url",
+    "url_noquery",
+    "secret",
+    "form_sorted",
+    "plivo_v3",
+    "contentful",
+    "atlassian_qsh",
+];
+
+/// The kinds of sources that have a name behind a dot.
+const NAMED_SOURCES: [&str; 8] = [
+    "header", "query", "form", "json", "item", "sig", "param", "let",
+];
+
+/// A template has a mistake.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct TemplateError {
+    /// Where in the template's text, in bytes.
+    pub(super) offset: usize,
+    /// What is wrong there.
+    pub(super) problem: String,
+}
 
 /// A compiled template.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -73,14 +106,21 @@ pub(super) enum Source {
 }
 
 impl Template {
-    /// Compiles a template; the error says what is wrong with it.
-    pub(super) fn parse(text: &str) -> Result<Self, String> {
-        let mut reader = Reader { rest: text };
+    /// Compiles a template; the error says what is wrong with it, and where.
+    pub(super) fn parse(text: &str) -> Result<Self, TemplateError> {
+        let mut reader = Reader { text, rest: text };
         let parts = reader.parts(false)?;
-        Ok(Self {
+        let template = Self {
             text: text.to_owned(),
             parts,
-        })
+        };
+        if template.expressions().len() > MAX_EXPRESSIONS {
+            return Err(TemplateError {
+                offset: 0,
+                problem: format!("more than {MAX_EXPRESSIONS} values in one text"),
+            });
+        }
+        Ok(template)
     }
 
     /// The expression, when the template is nothing but one.
@@ -110,17 +150,29 @@ fn collect<'t>(parts: &'t [Part], found: &mut Vec<&'t Expression>) {
 }
 
 struct Reader<'t> {
+    text: &'t str,
     rest: &'t str,
 }
 
 impl Reader<'_> {
-    fn parts(&mut self, is_segment: bool) -> Result<Vec<Part>, String> {
+    const fn offset(&self) -> usize {
+        self.text.len() - self.rest.len()
+    }
+
+    fn wrong<T>(&self, problem: impl Into<String>) -> Result<T, TemplateError> {
+        Err(TemplateError {
+            offset: self.offset(),
+            problem: problem.into(),
+        })
+    }
+
+    fn parts(&mut self, is_segment: bool) -> Result<Vec<Part>, TemplateError> {
         let mut parts = Vec::new();
         let mut text = Vec::new();
         loop {
             let Some(next) = self.rest.chars().next() else {
                 if is_segment {
-                    return Err("`[` has no `]` (a literal bracket is written `[[`)".to_owned());
+                    return self.wrong("`[` has no `]` (a literal bracket is written `[[`)");
                 }
                 break;
             };
@@ -135,7 +187,7 @@ impl Reader<'_> {
                     parts.push(Part::Value(self.expression()?));
                 }
                 '[' if is_segment => {
-                    return Err("a segment stands inside another segment".to_owned());
+                    return self.wrong("a segment stands inside another segment");
                 }
                 '[' => {
                     push_text(&mut parts, &mut text);
@@ -147,7 +199,7 @@ impl Reader<'_> {
                     break;
                 }
                 '}' | ']' => {
-                    return Err(format!(
+                    return self.wrong(format!(
                         "`{next}` closes nothing (a literal one is doubled)"
                     ));
                 }
@@ -162,11 +214,15 @@ impl Reader<'_> {
         Ok(parts)
     }
 
-    fn expression(&mut self) -> Result<Expression, String> {
+    fn expression(&mut self) -> Result<Expression, TemplateError> {
         let Some(end) = self.rest.find('}') else {
-            return Err("`{` has no `}` (a literal brace is written `{{`)".to_owned());
+            return self.wrong("`{` has no `}` (a literal brace is written `{{`)");
         };
-        let expression = Expression::parse(&self.rest[1..end])?;
+        let start = self.offset() + 1;
+        let expression = Expression::parse(&self.rest[1..end]).map_err(|error| TemplateError {
+            offset: start + error.offset,
+            ..error
+        })?;
         self.rest = &self.rest[end + 1..];
         Ok(expression)
     }
@@ -180,27 +236,61 @@ fn push_text(parts: &mut Vec<Part>, text: &mut Vec<u8>) {
 
 impl Expression {
     /// Compiles what stands between braces.
-    pub(super) fn parse(text: &str) -> Result<Self, String> {
+    pub(super) fn parse(text: &str) -> Result<Self, TemplateError> {
+        let at = |offset| move |problem| TemplateError { offset, problem };
         let mut pieces = text.split('|');
         let name = pieces.next().unwrap_or_default();
+        let mut offset = name.len() + 1;
         let (name, is_optional) = match name.strip_suffix('?') {
             Some(shorter) => (shorter, true),
             None => (name, false),
         };
+        let source = Source::parse(name).map_err(at(0))?;
+        let mut filters = Vec::new();
+        for piece in pieces {
+            if filters.len() == MAX_FILTERS {
+                return Err(at(offset)(format!("more than {MAX_FILTERS} filters")));
+            }
+            filters.push(Filter::parse(piece).map_err(at(offset))?);
+            offset += piece.len() + 1;
+        }
         Ok(Self {
-            source: Source::parse(name)?,
+            source,
             is_optional,
-            filters: pieces.map(Filter::parse).collect::<Result<_, _>>()?,
+            filters,
         })
     }
 }
 
 impl Source {
+    /// Whether it is the body or a part of it.
+    pub(super) const fn is_of_body(&self) -> bool {
+        match self {
+            Self::Body | Self::NonemptyBody => true,
+            Self::Form(_) | Self::Json(_) | Self::Item(_) => true,
+            Self::Special(special) => special.signs_body(),
+            _ => false,
+        }
+    }
+
+    /// Whether it is the public URL or a part of it.
+    pub(super) const fn is_of_url(&self) -> bool {
+        matches!(
+            self,
+            Self::Url
+                | Self::UrlWithoutQuery
+                | Self::Query(_)
+                | Self::Special(
+                    Special::PlivoV3 | Special::Contentful | Special::AtlassianQueryHash
+                )
+        )
+    }
+
     /// Compiles the name of a source.
     pub(super) fn parse(name: &str) -> Result<Self, String> {
         if let Some((kind, argument)) = name.split_once('.') {
             return Self::parse_with_argument(kind, argument)
-                .unwrap_or_else(|| Err(unknown_source(name)));
+                .unwrap_or_else(|| Err(unknown_source(name, did_you_mean(kind, NAMED_SOURCES))));
         }
         Ok(match name {
             "body" => Self::Body,
@@ -209,7 +299,10 @@ impl Source {
             "url" => Self::Url,
             "url_noquery" => Self::UrlWithoutQuery,
             "secret" => Self::Secret,
-            _ => Self::Special(Special::parse(name).ok_or_else(|| unknown_source(name))?),
+            _ => Self::Special(
+                Special::parse(name)
+                    .ok_or_else(|| unknown_source(name, did_you_mean(name, SOURCES)))?,
+            ),
         })
     }
 
@@ -235,8 +328,8 @@ impl Source {
     }
 }
 
-fn unknown_source(name: &str) -> String {
-    format!("`{name}` is no source of the scheme language")
+fn unknown_source(name: &str, near: impl fmt::Display) -> String {
+    format!("`{name}` is no source of the scheme language{near}")
 }
 
 impl fmt::Display for Source {
@@ -296,9 +389,37 @@ mod tests {
             ("{cookie.x}", "`cookie.x`"),
             ("[a[b]]", "inside another"),
         ] {
-            let problem = Template::parse(text).unwrap_err();
+            let problem = Template::parse(text).unwrap_err().problem;
             assert!(problem.contains(part), "{text}: {problem}");
         }
+    }
+
+    #[test]
+    fn the_place_of_a_mistake_is_known_and_the_right_word_proposed() {
+        for (text, offset, part) in [
+            ("{body}{bodi}", 7, "`body`"),
+            ("a{body|lowre}", 7, "`lower`"),
+            ("a{body|hex|unhx}", 11, "`unhex`"),
+            ("{heder.x}", 1, "`header`"),
+            ("é]", 2, "closes nothing"),
+            ("ab{body", 2, "no `}`"),
+        ] {
+            let error = Template::parse(text).unwrap_err();
+
+            assert_eq!(error.offset, offset, "{text}: {error:?}");
+            assert!(error.problem.contains(part), "{text}: {error:?}");
+        }
+    }
+
+    #[test]
+    fn one_value_or_filter_too_many_is_refused() {
+        let values = |number| Template::parse(&"{body}".repeat(number));
+        let filters = |number| Template::parse(&format!("{{body{}}}", "|lower".repeat(number)));
+
+        assert!(values(MAX_EXPRESSIONS).is_ok());
+        assert!(values(MAX_EXPRESSIONS + 1).is_err());
+        assert!(filters(MAX_FILTERS).is_ok());
+        assert!(filters(MAX_FILTERS + 1).is_err());
     }
 
     proptest! {

@@ -24,6 +24,8 @@ pub(super) struct TimestampRule {
     pub(super) tolerance: u32,
     /// How far in the future it may be; `tolerance` when not set.
     pub(super) future: Option<u32>,
+    /// Whether the time is part of what is signed; else it only tells an honest sender's age.
+    pub(super) is_signed: bool,
 }
 
 /// How a timestamp is written.
@@ -111,7 +113,8 @@ impl Format {
         })
     }
 
-    const fn description(self) -> &'static str {
+    /// What it is, in words.
+    pub(super) const fn description(self) -> &'static str {
         match self {
             Self::Unix => "a Unix time in seconds",
             Self::UnixMilliseconds => "a Unix time in milliseconds",

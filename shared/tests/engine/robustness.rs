@@ -215,8 +215,8 @@ proptest! {
         file.replace_range(start..end, &text);
 
         if let Err(error) = Provider::parse(slug, &file) {
-            prop_assert!(error.place.starts_with("line "), "{}", error);
-            prop_assert!(!error.problem.is_empty());
+            prop_assert!(!error.0.is_empty());
+            prop_assert!(error.0.iter().all(|one| one.line > 0 && !one.problem.is_empty()), "{}", error);
         }
     }
 }

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use serde::Serialize;
 use towline_shared::verify::Provider;
 
+use super::super::input;
 use super::super::{Context, Exit, Failure};
 use super::case::{Case, Comparison, Difference};
-use super::source;
 use crate::screen::escape;
 
 /// The longest file of cases; the largest provider's has less than 1 MiB.
@@ -187,7 +187,7 @@ fn files(places: &[PathBuf]) -> Result<Vec<PathBuf>, Failure> {
 
 fn read(path: &Path) -> Result<Vec<Case>, Failure> {
     let place = path.display().to_string();
-    let bytes = source::read(&place, "cases", MOST_BYTES).map_err(|failure| {
+    let bytes = input::read(&place, "cases", MOST_BYTES).map_err(|failure| {
         failure.hint("PROVIDER stands before `--cases`, files and folders behind it")
     })?;
     serde_json::from_slice(&bytes).map_err(|error| {

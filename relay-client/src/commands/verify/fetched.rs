@@ -6,7 +6,7 @@ use std::path::Path;
 use serde_json::Value;
 
 use super::super::Failure;
-use super::source;
+use super::super::input;
 
 /// Longer than any set of keys and certificates that one request needs.
 const MOST_BYTES: u64 = 4 * 1024 * 1024;
@@ -17,7 +17,7 @@ const MOST_BYTES: u64 = 4 * 1024 * 1024;
 /// When the file cannot be read or is something else.
 pub(super) fn read(path: &Path) -> Result<BTreeMap<String, String>, Failure> {
     let place = path.display().to_string();
-    let bytes = source::read(&place, "keys", MOST_BYTES)?;
+    let bytes = input::read(&place, "keys", MOST_BYTES)?;
     let expected = "expected a JSON object such as `{\"https://…/cert.pem\": \"-----BEGIN …\"}`";
     let values: BTreeMap<String, Value> = serde_json::from_slice(&bytes).map_err(|error| {
         Failure::invalid(format!("the keys in `{place}` cannot be read"))

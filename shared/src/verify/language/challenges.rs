@@ -1,83 +1,96 @@
 //! Compiles the challenges that a provider sends and the answers that it wants.
 
 use super::method::{host_pin, token_class};
-use super::{conditions, parsed};
-use crate::verify::SchemeError;
+use super::{conditions, doubts};
+use crate::verify::filters::Filter;
 use crate::verify::handshake::Handshake;
 use crate::verify::key_fetch::HostPin;
+use crate::verify::mistakes::{Noted, all};
 use crate::verify::scheme::TokenClass;
 use crate::verify::table::Table;
-use crate::verify::template::Template;
+use crate::verify::template::{Source, Template};
+
+/// The keys of a challenge's table.
+const HANDSHAKE_KEYS: [&str; 13] = [
+    "when",
+    "verify",
+    "require",
+    "require_in",
+    "guard",
+    "guard_class",
+    "fail_status",
+    "status",
+    "headers",
+    "let",
+    "body",
+    "capture_secret",
+    "action",
+];
 
 /// The challenges in `table`.
-pub(super) fn handshakes(table: &Table<'_>) -> Result<Vec<Handshake>, SchemeError> {
-    table
-        .tables("handshake")?
-        .into_iter()
-        .map(handshake)
-        .collect()
+pub(super) fn handshakes(table: &Table<'_>) -> Result<Vec<Handshake>, Noted> {
+    all(table.tables("handshake")?.iter().map(handshake))
 }
 
-fn handshake(table: Table<'_>) -> Result<Handshake, SchemeError> {
-    let when = conditions(&table)?;
-    if when.is_empty() {
-        return Err(table.missing("when"));
-    }
-    let status = table
-        .number("status", 599)?
-        .ok_or_else(|| table.missing("status"))?;
+fn handshake(table: &Table<'_>) -> Result<Handshake, Noted> {
+    let when = conditions(table).and_then(|when| match when.len() {
+        0 => Err(table.missing("when")),
+        _ => Ok(when),
+    });
+    let must_verify = table.flag("verify");
+    let require = table.template_pairs("require");
+    let require_in = table.template_pair("require_in");
+    let guard = guard(table);
+    let fail_status = status_code(table, "fail_status");
+    let status = status_code(table, "status")
+        .and_then(|status| status.ok_or_else(|| table.missing("status")));
+    let headers = named_templates(table, "headers");
+    let body = table.required_template("body");
+    let lets = named_templates(table, "let");
+    let capture_secret = table.template("capture_secret");
+    let confirm = confirm(table);
+    table.finish(&HANDSHAKE_KEYS);
     let handshake = Handshake {
-        when,
-        must_verify: table.flag("verify")?,
-        require: table.template_pairs("require")?,
-        require_in: require_in(&table)?,
-        guard: guard(&table)?,
-        fail_status: status_code(
-            &table,
-            "fail_status",
-            table.number("fail_status", 599)?.unwrap_or(403),
-        )?,
-        status: status_code(&table, "status", status)?,
-        headers: named_templates(&table, "headers")?,
-        body: table.required_template("body")?,
-        lets: named_templates(&table, "let")?,
-        capture_secret: table.template("capture_secret")?,
-        confirm: confirm(&table)?,
+        when: when?,
+        must_verify: must_verify?,
+        require: require?,
+        require_in: require_in?,
+        guard: guard?,
+        fail_status: fail_status?.unwrap_or(403),
+        status: status?,
+        headers: headers?,
+        body: body?,
+        lets: lets?,
+        capture_secret: capture_secret?,
+        confirm: confirm?,
     };
-    table.finish()?;
+    check_answer(&handshake, table);
+    doubts::about_handshake(&handshake, table);
     Ok(handshake)
 }
 
-fn status_code(table: &Table<'_>, key: &str, number: u32) -> Result<u16, SchemeError> {
-    let code = u16::try_from(number)
-        .ok()
-        .filter(|code| (200..=599).contains(code));
-    code.ok_or_else(|| table.problem_at(key, "expected a status from 200 to 599"))
-}
-
-fn require_in(table: &Table<'_>) -> Result<Option<(Template, Template)>, SchemeError> {
-    let Some((have, list)) = table.pair("require_in")? else {
+fn status_code(table: &Table<'_>, key: &str) -> Result<Option<u16>, Noted> {
+    let Some(number) = table.number(key, 599)? else {
         return Ok(None);
     };
-    Ok(Some((
-        parsed(table, "require_in", Template::parse(&have))?,
-        parsed(table, "require_in", Template::parse(&list))?,
-    )))
+    let code = u16::try_from(number).ok().filter(|code| *code >= 200);
+    let wrong = || table.problem_at(key, "expected a status from 200 to 599");
+    code.ok_or_else(wrong).map(Some)
 }
 
-fn guard(table: &Table<'_>) -> Result<Option<(Template, TokenClass)>, SchemeError> {
-    let class = table.text("guard_class")?;
+fn guard(table: &Table<'_>) -> Result<Option<(Template, TokenClass)>, Noted> {
+    let class = table.text("guard_class");
     let Some(template) = table.template("guard")? else {
-        return match class {
+        return match class? {
             None => Ok(None),
             Some(_) => Err(table.missing("guard")),
         };
     };
-    let class = token_class(table, "guard_class", class.as_deref().unwrap_or("token"))?;
+    let class = token_class(table, "guard_class", class?.as_deref().unwrap_or("token"))?;
     Ok(Some((template, class)))
 }
 
-fn named_templates(table: &Table<'_>, key: &str) -> Result<Vec<(String, Template)>, SchemeError> {
+fn named_templates(table: &Table<'_>, key: &str) -> Result<Vec<(String, Template)>, Noted> {
     let Some(inner) = table.table(key)? else {
         return Ok(Vec::new());
     };
@@ -85,14 +98,44 @@ fn named_templates(table: &Table<'_>, key: &str) -> Result<Vec<(String, Template
         let template = inner.required_template(&name)?;
         Ok((name, template))
     };
-    inner.keys().into_iter().map(named).collect()
+    all(inner.keys()?.into_iter().map(named))
 }
 
-fn confirm(table: &Table<'_>) -> Result<Option<(Template, HostPin)>, SchemeError> {
+fn confirm(table: &Table<'_>) -> Result<Option<(Template, HostPin)>, Noted> {
     let Some(action) = table.table("action")? else {
         return Ok(None);
     };
-    let confirm = (action.required_template("get")?, host_pin(&action)?);
-    action.finish()?;
-    Ok(Some(confirm))
+    let get = action.required_template("get");
+    let pin = host_pin(&action);
+    action.finish(&["get", "host", "suffix"]);
+    Ok(Some((get?, pin?)))
+}
+
+/// Notes answers that give the secret away, or a signature under it for a text of the caller's choice.
+fn check_answer(handshake: &Handshake, table: &Table<'_>) {
+    let headers = handshake
+        .headers
+        .iter()
+        .map(|(_, value)| ("headers", value));
+    let lets = handshake.lets.iter().map(|(_, value)| ("let", value));
+    let answer = headers.chain(lets).chain([("body", &handshake.body)]);
+    for (key, template) in answer {
+        for expression in template.expressions() {
+            let is_signed = |filter: &Filter| matches!(filter, Filter::Hmac(_));
+            if expression.source == Source::Secret {
+                table.problem_at(key, "the answer would give the secret to whoever asks");
+            }
+            if expression.filters.iter().any(is_signed) && handshake.guard.is_none() {
+                table.problem_at(
+                    key,
+                    "a caller could have any text signed: say with `guard` what may be signed",
+                );
+            }
+            if let Source::Let(name) = &expression.source
+                && !handshake.lets.iter().any(|(known, _)| known == name)
+            {
+                table.problem_at(key, format!("`let` has no `{name}`"));
+            }
+        }
+    }
 }

@@ -1,45 +1,170 @@
-//! Refuses schemes that are well written but would let a stranger in, or promise more than they check.
+//! Refuses schemes that are well written but would let a stranger in, promise more than they check, or cost too much.
 
-use crate::verify::SchemeError;
-use crate::verify::scheme::{Algorithm, KeySource, Method, Scheme};
+use crate::verify::filters::Filter;
+use crate::verify::scheme::{Algorithm, KeySource, Method, Scheme, Signed};
 use crate::verify::table::Table;
 use crate::verify::template::{Source, Template};
 
-/// Checks a compiled scheme; the error stands at the key to mend.
-pub(super) fn check(scheme: &Scheme, table: &Table<'_>) -> Result<(), SchemeError> {
-    if let Method::Equals(expected) = &scheme.method
-        && !mentions(expected, is_own)
-    {
-        return Err(table.problem_at(
-            "expect",
-            "expected `{secret}` or a parameter in it: else anybody knows the value",
-        ));
-    }
-    if let Method::Signed(signed) = &scheme.method
-        && let KeySource::Secret(key) = &signed.key
-    {
-        let is_secret = |source: &Source| *source == Source::Secret;
-        let is_hash = matches!(signed.algorithm, Algorithm::Hash(_));
-        if !is_hash && !mentions(key, is_secret) {
-            return Err(table.problem_at(
-                "key",
-                "expected `{secret}` in it: else anybody knows the key",
-            ));
+/// How many times the body may be read, as often as its values may grow, to check one signature.
+const MAX_WORK: usize = 8;
+
+/// Notes what is wrong with a compiled scheme, at the key to mend.
+pub(super) fn check(scheme: &Scheme, table: &Table<'_>) {
+    match &scheme.method {
+        Method::Equals(expected) if !mentions(expected, is_own) => {
+            table.problem_at(
+                "expect",
+                "expected `{secret}` or a parameter in it: else anybody knows the value",
+            );
         }
-        let has_secret = |message: &Template| mentions(message, is_secret);
-        if is_hash && !signed.messages.iter().all(has_secret) {
-            return Err(table.problem_at(
-                "message",
-                "expected `{secret}` in it: a plain hash has no key",
-            ));
+        Method::Signed(signed) => {
+            check_secret(signed, table);
+            check_parts(signed, table);
         }
+        Method::Equals(_) | Method::Jwt(_) | Method::HttpSignature(_) | Method::Issued => {}
     }
     if scheme.covers_body && !reads_body(scheme) {
-        return Err(
-            table.problem("the signature does not depend on the body: say `binds = \"none\"`")
+        table.problem("the signature does not depend on the body: say `binds = \"none\"`");
+    }
+    check_sources(scheme, table);
+    check_work(scheme, table);
+}
+
+fn check_secret(signed: &Signed, table: &Table<'_>) {
+    let KeySource::Secret(key) = &signed.key else {
+        return;
+    };
+    let is_secret = |source: &Source| *source == Source::Secret;
+    let is_hash = matches!(signed.algorithm, Algorithm::Hash(_));
+    if !is_hash && !mentions(key, is_secret) {
+        table.problem_at(
+            "key",
+            "expected `{secret}` in it: else anybody knows the key",
         );
     }
-    Ok(())
+    let has_secret = |message: &Template| mentions(message, is_secret);
+    if is_hash && !signed.messages.iter().all(has_secret) {
+        table.problem_at(
+            "message",
+            "expected `{secret}` in it: a plain hash has no key",
+        );
+    }
+}
+
+/// A part of the signature's value is there only if the value is cut into parts.
+fn check_parts(signed: &Signed, table: &Table<'_>) {
+    let has_parts = signed.rule.key_value.is_some();
+    let is_unknown = |source: &Source| matches!(source, Source::Signature(name) if !has_parts && signed.rule.first.as_ref() != Some(name));
+    let problem =
+        "`{sig.…}` is a part of the signature's value: say with `kv` or `first` how it is cut";
+    if signed
+        .messages
+        .iter()
+        .any(|message| mentions(message, is_unknown))
+    {
+        table.problem_at("message", problem);
+    }
+    let timestamp = signed.timestamp.as_ref();
+    if timestamp.is_some_and(|rule| mentions(&rule.from, is_unknown)) {
+        table.problem_at("timestamp", problem);
+    }
+}
+
+/// Sources and filters that have a value only elsewhere.
+fn check_sources(scheme: &Scheme, table: &Table<'_>) {
+    for (key, template) in templates(scheme) {
+        for expression in template.expressions() {
+            match &expression.source {
+                Source::Item(_) if scheme.each.is_none() => {
+                    table.problem_at(
+                        key,
+                        "`{item.…}` is an element of the array that `each` names",
+                    );
+                }
+                Source::Let(name) => {
+                    table.problem_at(key, format!("`{{let.{name}}}` belongs to challenges"));
+                }
+                _ => {}
+            }
+            let is_hmac = |filter: &Filter| matches!(filter, Filter::Hmac(_));
+            if expression.filters.iter().any(is_hmac) {
+                table.problem_at(key, "the filters `hmac-…` belong to challenges");
+            }
+        }
+    }
+}
+
+/// Bounds what one request can cost: a scheme may come from somebody who means harm.
+fn check_work(scheme: &Scheme, table: &Table<'_>) {
+    let Method::Signed(signed) = &scheme.method else {
+        return;
+    };
+    let urls = if signed.tries_url_ports { 3 } else { 1 };
+    let work: usize = signed.messages.iter().map(growth).sum();
+    if work * urls > MAX_WORK {
+        let problem = format!(
+            "one check would go through {} times the body, at most {MAX_WORK} are allowed",
+            work * urls
+        );
+        table.problem_at("message", problem);
+    }
+    let is_whole = |source: &Source| source.is_of_body() && !matches!(source, Source::Item(_));
+    let reads_whole = |message: &Template| mentions(message, is_whole);
+    if scheme.each.is_some() && signed.messages.iter().any(reads_whole) {
+        table.problem_at(
+            "message",
+            "with `each`, only `{item.…}` of the body: else every element costs the whole body",
+        );
+    }
+}
+
+/// How many bytes of the template one byte of the body can give.
+fn growth(template: &Template) -> usize {
+    let of_body = template
+        .expressions()
+        .into_iter()
+        .filter(|expression| expression.source.is_of_body());
+    of_body
+        .map(|expression| {
+            let filters = expression.filters.iter();
+            let (most, _) = filters.fold((1, 1), |(most, now): (usize, usize), filter| {
+                let next = now.saturating_mul(filter.growth());
+                (most.max(next), next)
+            });
+            most
+        })
+        .fold(0, usize::saturating_add)
+}
+
+/// Every template of a scheme, with the key it stands at.
+fn templates(scheme: &Scheme) -> Vec<(&'static str, &Template)> {
+    let mut all: Vec<(&'static str, &Template)> = Vec::new();
+    all.extend(scheme.places.iter().map(|place| ("sig", place)));
+    for (have, want) in &scheme.require {
+        all.extend([("require", have), ("require", want)]);
+    }
+    match &scheme.method {
+        Method::Signed(signed) => {
+            all.extend(signed.messages.iter().map(|message| ("message", message)));
+            if let KeySource::Secret(key) = &signed.key {
+                all.push(("key", key));
+            }
+            if let Some(rule) = &signed.timestamp {
+                all.push(("timestamp", &rule.from));
+            }
+            if let Some((rejected, _)) = &signed.reject {
+                all.push(("reject", rejected));
+            }
+        }
+        Method::Equals(expected) => all.push(("expect", expected)),
+        Method::Jwt(rule) => {
+            let values = rule.claims.iter().flat_map(|claim| &claim.values);
+            all.extend(values.map(|value| ("jwt", value)));
+        }
+        Method::HttpSignature(rule) => all.push(("key", &rule.key)),
+        Method::Issued => {}
+    }
+    all
 }
 
 /// Whether everything that can match depends on the body, at least on a part of it.
@@ -48,33 +173,21 @@ fn reads_body(scheme: &Scheme) -> bool {
         .places
         .iter()
         .chain(scheme.require.iter().map(|(_, want)| want));
-    if always.any(|template| mentions(template, is_body)) {
+    if always.any(|template| mentions(template, Source::is_of_body)) {
         return true;
     }
     match &scheme.method {
         Method::Signed(signed) => signed
             .messages
             .iter()
-            .all(|message| mentions(message, is_body)),
+            .all(|message| mentions(message, Source::is_of_body)),
         Method::Jwt(rule) => {
             let mut values = rule.claims.iter().flat_map(|claim| &claim.values);
-            values.any(|value| mentions(value, is_body))
+            values.any(|value| mentions(value, Source::is_of_body))
         }
         Method::Equals(_) | Method::Issued => false,
         Method::HttpSignature(_) => true,
     }
-}
-
-const fn is_body(source: &Source) -> bool {
-    matches!(
-        source,
-        Source::Body
-            | Source::NonemptyBody
-            | Source::Form(_)
-            | Source::Json(_)
-            | Source::Item(_)
-            | Source::Special(_)
-    )
 }
 
 const fn is_own(source: &Source) -> bool {
@@ -92,44 +205,91 @@ mod tests {
 
     #[test]
     fn a_scheme_that_would_let_anybody_in_is_refused() {
-        for (scheme, key) in [
+        for (scheme, line, key) in [
             (
                 "alg = \"equals\"\nbinds = \"none\"\nexpect = \"fixed\"",
-                "line 4, `x.scheme.expect`",
+                4,
+                "x.scheme.expect",
             ),
             (
                 "alg = \"equals\"\nbinds = \"none\"\nexpect = \"{header.y}\"",
-                "line 4, `x.scheme.expect`",
+                4,
+                "x.scheme.expect",
             ),
             (
                 "alg = \"hmac-sha256\"\nkey = \"fixed\"\nmessage = \"{body}\"",
-                "line 3, `x.scheme.key`",
+                3,
+                "x.scheme.key",
             ),
             (
                 "alg = \"hash-sha256\"\nmessage = \"{body}\"",
-                "line 3, `x.scheme.message`",
+                3,
+                "x.scheme.message",
             ),
-            (
-                "alg = \"hmac-sha256\"\nmessage = \"{url}\"",
-                "line 1, `x.scheme`",
-            ),
+            ("alg = \"hmac-sha256\"\nmessage = \"{url}\"", 1, "x.scheme"),
             (
                 "alg = \"hmac-sha256\"\nmessage = [\"{body}\", \"{url}\"]",
-                "line 1, `x.scheme`",
+                1,
+                "x.scheme",
             ),
+            ("alg = \"equals\"\nexpect = \"{secret}\"", 1, "x.scheme"),
+            ("alg = \"jwt\"\njwt = { algs = [\"HS256\"] }", 1, "x.scheme"),
             (
-                "alg = \"equals\"\nexpect = \"{secret}\"",
-                "line 1, `x.scheme`",
-            ),
-            (
-                "alg = \"jwt\"\njwt = { algs = [\"HS256\"] }",
-                "line 1, `x.scheme`",
+                "alg = \"rsa-sha256\"\nkey_fetch = { url = \"{header.u}\", host = \"*.com\" }\nmessage = \"{body}\"",
+                3,
+                "x.scheme.key_fetch.host",
             ),
         ] {
-            let file = format!("[[x.scheme]]\n{scheme}\nsig = \"{{header.x-signature}}\"\n");
-            let error = Provider::parse("x", &file).unwrap_err();
+            assert_refused(scheme, line, key);
+        }
+    }
 
-            assert_eq!(error.place, key, "{scheme}: {error}");
+    #[test]
+    fn what_has_no_value_in_a_scheme_is_refused_there() {
+        for (scheme, line, key) in [
+            (
+                "alg = \"hmac-sha256\"\nmessage = \"{sig.t}.{body}\"",
+                3,
+                "x.scheme.message",
+            ),
+            (
+                "alg = \"hmac-sha256\"\nmessage = \"{body}{item./a}\"",
+                3,
+                "x.scheme.message",
+            ),
+            (
+                "alg = \"hmac-sha256\"\nmessage = \"{body}{let.a}\"",
+                3,
+                "x.scheme.message",
+            ),
+            (
+                "alg = \"hmac-sha256\"\nmessage = \"{body|hmac-sha256}\"",
+                3,
+                "x.scheme.message",
+            ),
+            (
+                "alg = \"hmac-sha256\"\nmessage = \"{body}\"\ntimestamp = { from = \"{sig.t}\", format = \"unix\", tolerance = 1 }",
+                4,
+                "x.scheme.timestamp",
+            ),
+        ] {
+            assert_refused(scheme, line, key);
+        }
+    }
+
+    #[test]
+    fn a_scheme_that_would_cost_too_much_is_refused() {
+        let with = |message: &str| format!("alg = \"hmac-sha256\"\nmessage = {message}");
+        let eight = with("\"{body|hex|hex|hex}\"");
+        let nine = with("\"{body|hex|hex|hex}{body}\"");
+        let digested = with("\"{body|hex|hex|hex|sha256|hex|hex|hex|hex}\"");
+        let ports = with("\"{body}{body}{body}\"\nurl_ports = true");
+        let each = with("\"{body}{item./a}\"\neach = \"/items\"");
+
+        assert!(parse(&eight).is_ok());
+        assert!(parse(&digested).is_ok());
+        for costly in [nine, ports, each] {
+            assert_refused(&costly, 3, "x.scheme.message");
         }
     }
 
@@ -140,10 +300,25 @@ mod tests {
             "alg = \"hmac-sha256\"\nmessage = \"{url}\"",
             "alg = \"jwt\"\njwt = { algs = [\"HS256\"] }",
         ] {
-            let file = format!(
-                "[[x.scheme]]\n{scheme}\nbinds = \"none\"\nsig = \"{{header.x-signature}}\"\n"
+            assert!(
+                parse(&format!("{scheme}\nbinds = \"none\"")).is_ok(),
+                "{scheme}"
             );
-            assert!(Provider::parse("x", &file).is_ok(), "{scheme}");
         }
+    }
+
+    fn parse(scheme: &str) -> Result<Provider, crate::verify::SchemeErrors> {
+        let file = format!("[[x.scheme]]\n{scheme}\nsig = \"{{header.x-signature}}\"\n");
+        Provider::parse("x", &file)
+    }
+
+    fn assert_refused(scheme: &str, line: usize, key: &str) {
+        let errors = parse(scheme).unwrap_err();
+        let found: Vec<_> = errors
+            .0
+            .iter()
+            .map(|error| (error.line, error.key.as_str()))
+            .collect();
+        assert_eq!(found, [(line, key)], "{scheme}: {errors}");
     }
 }

@@ -3,7 +3,7 @@
 use std::io::Read;
 use std::path::Path;
 
-use super::super::Failure;
+use super::Failure;
 
 /// All bytes of a place; `what` names them in errors.
 ///

@@ -1,0 +1,111 @@
+//! Warns of what is allowed but should be known: schemes that leave things open, and files that are not sure.
+
+use std::collections::BTreeSet;
+
+use crate::verify::handshake::Handshake;
+use crate::verify::scheme::{Algorithm, Method, Scheme, Signed};
+use crate::verify::table::Table;
+use crate::verify::template::Source;
+
+/// A window beyond this lets a request be sent again for a whole working day.
+const LONG_TOLERANCE: u32 = 8 * 3600;
+
+/// Notes doubts about a scheme.
+pub(super) fn about_scheme(scheme: &Scheme, table: &Table<'_>) {
+    if !scheme.covers_body {
+        table.warn_at(
+            "binds",
+            "the signature does not cover the whole body: a match is `authenticated`, never `verified`",
+        );
+    }
+    match &scheme.method {
+        Method::Equals(expected) => {
+            let expressions = expected.expressions();
+            let reads = |is_wanted: fn(&Source) -> bool| {
+                let mut expressions = expressions.iter();
+                expressions.any(|expression| is_wanted(&expression.source))
+            };
+            let is_secret = reads(|source| *source == Source::Secret);
+            if !is_secret && reads(|source| matches!(source, Source::Parameter(_))) {
+                table.warn_at(
+                    "expect",
+                    "a parameter is no secret: it is shown with the endpoint, and whoever knows it can send",
+                );
+            }
+        }
+        Method::Signed(signed) => about_signed(signed, table),
+        Method::Jwt(rule) if !rule.is_expiry_required && rule.max_age.is_none() => {
+            table.warn_at(
+                "jwt",
+                "a token never grows old: with `exp` or `max_age` it would",
+            );
+        }
+        Method::Jwt(_) | Method::HttpSignature(_) | Method::Issued => {}
+    }
+}
+
+fn about_signed(signed: &Signed, table: &Table<'_>) {
+    if matches!(signed.algorithm, Algorithm::Hash(_)) {
+        table.warn_at(
+            "alg",
+            "a plain hash is weaker than an HMAC: with the secret in front, more can be appended to the text",
+        );
+    }
+    let Some(rule) = &signed.timestamp else {
+        return;
+    };
+    if !is_time_signed(signed) {
+        table.warn_at(
+            "timestamp",
+            "the time is not part of the message: an old body can be sent again with a new time",
+        );
+    }
+    if rule.tolerance > LONG_TOLERANCE {
+        let hours = rule.tolerance / 3600;
+        table.warn_at(
+            "timestamp",
+            format!("a request can be sent again for {hours} hours"),
+        );
+    }
+}
+
+/// Whether the message has the time in it, as a value of its own or within the body.
+fn is_time_signed(signed: &Signed) -> bool {
+    let Some(rule) = &signed.timestamp else {
+        return false;
+    };
+    let time = rule.from.expressions();
+    signed.messages.iter().all(|message| {
+        let mut parts = message.expressions().into_iter();
+        parts.any(|part| {
+            let is_in_body = part.source == Source::Body
+                && time.iter().all(|of_time| of_time.source.is_of_body());
+            let is_built_in =
+                matches!(&part.source, Source::Special(special) if special.signs_time());
+            is_in_body || is_built_in || time.iter().any(|of_time| of_time.source == part.source)
+        })
+    })
+}
+
+/// Notes doubts about a challenge.
+pub(super) fn about_handshake(handshake: &Handshake, table: &Table<'_>) {
+    if handshake.capture_secret.is_some() {
+        table.warn_at(
+            "capture_secret",
+            "the secret is taken from an unsigned request, only while the endpoint waits for one",
+        );
+    }
+}
+
+/// Notes doubts about a provider.
+pub(super) fn about_provider(schemes: &[Scheme], table: &Table<'_>) {
+    let mut ids = BTreeSet::new();
+    for id in schemes.iter().filter_map(|scheme| scheme.id.as_deref()) {
+        if !ids.insert(id) {
+            table.warn_at(
+                "scheme",
+                format!("two schemes are called `{id}`: an endpoint allows both or none"),
+            );
+        }
+    }
+}
