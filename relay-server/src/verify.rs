@@ -5,11 +5,12 @@ mod question;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Instant;
 
 use towline_shared::head::Head;
 use towline_shared::time::Timestamp;
 use towline_shared::verdict::{Cause, Failure, Verdict};
-use towline_shared::verify::{self, Facts, Fingerprint, HandshakeReply};
+use towline_shared::verify::{self, Facts, Fingerprint, HandshakeReply, IssuedTokens};
 
 use crate::endpoints::{Check, LiveEndpoint};
 use crate::keys::{KeyTrouble, Keys};
@@ -99,10 +100,21 @@ fn apply(
         body,
     };
     let settings = question.settings(fetched);
-    let judgement = match &question.live.clients {
-        Some(clients) => provider.judge_with_tokens(&request, &settings, &clients.at(question.now)),
+    let meters = &question.live.meters;
+    let is_explained = meters.explains(Instant::now());
+    let tokens = question.live.clients.as_ref();
+    let tokens = tokens.map(|clients| clients.at(question.now));
+    let judgement = match &tokens {
+        _ if !is_explained => {
+            let tokens = tokens.as_ref().map(|tokens| tokens as &dyn IssuedTokens);
+            provider.judge_briefly(&request, &settings, tokens)
+        }
+        Some(tokens) => provider.judge_with_tokens(&request, &settings, tokens),
         None => provider.judge(&request, &settings),
     };
+    if is_explained && !judgement.verdict.is_accepted() {
+        meters.explained(Instant::now());
+    }
     Checked {
         verdict: judgement.verdict,
         fingerprint: judgement.fingerprint,

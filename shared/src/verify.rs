@@ -37,6 +37,7 @@ mod sign;
 mod sample;
 mod about;
 mod resign;
+mod coverage;
 mod table;
 mod language;
 mod registry;
@@ -360,6 +361,20 @@ impl Provider {
         tokens: &dyn IssuedTokens,
     ) -> Judgement {
         self.judgement(&Delivery::with_tokens(request, settings, tokens))
+    }
+
+    /// As [`Self::judge`], but a failure is not explained: for when so many fail that looking for the reasons would
+    /// cost too much. A finding says so.
+    pub fn judge_briefly(
+        &self,
+        request: &Request<'_>,
+        settings: &Settings<'_>,
+        tokens: Option<&dyn IssuedTokens>,
+    ) -> Judgement {
+        let mut delivery = Delivery::new(request, settings);
+        delivery.tokens = tokens;
+        delivery.is_explained = false;
+        self.judgement(&delivery)
     }
 
     /// The answer to the request when it is one of the provider's challenges. A streamed body is none:

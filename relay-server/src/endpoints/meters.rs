@@ -14,6 +14,15 @@ const BURST_SECONDS: f64 = 2.0;
 /// flood of them fills no disk.
 pub(super) const USUAL_REJECTED_PER_MINUTE: u32 = 600;
 
+/// Failed checks a second, over time and at once, whose reasons are looked for: a person reads a few, and a flood of
+/// bad requests must not cost more than its checks. At 2 ms each this is 4 % of one core.
+const EXPLAINED_PER_SECOND: f64 = 20.0;
+const EXPLAINED_AT_ONCE: f64 = 40.0;
+
+/// Deliveries a second, over time and at once, that are looked at again when the app turned them away.
+const LOOKS_PER_SECOND: f64 = 5.0;
+const LOOKS_AT_ONCE: f64 = 20.0;
+
 /// The meters of one endpoint; they go on when it is changed, unless its limits are.
 pub(crate) struct Meters {
     limits: EndpointLimits,
@@ -24,6 +33,8 @@ struct Buckets {
     events: Option<Bucket>,
     bytes: Option<Bucket>,
     rejected: Bucket,
+    explained: Bucket,
+    looks: Bucket,
     /// Rejected requests that were not kept, since the relay started.
     not_kept: u64,
 }
@@ -68,6 +79,8 @@ impl Meters {
             #[expect(clippy::cast_precision_loss, reason = "a rate need not be exact")]
             bytes: limits.bytes_per_second.map(|rate| bucket(rate as f64)),
             rejected: Bucket::full(rejected / 60.0, rejected, now),
+            explained: Bucket::full(EXPLAINED_PER_SECOND, EXPLAINED_AT_ONCE, now),
+            looks: Bucket::full(LOOKS_PER_SECOND, LOOKS_AT_ONCE, now),
             not_kept: 0,
         };
         Self {
@@ -110,6 +123,21 @@ impl Meters {
         }
     }
 
+    /// Whether the reason is looked for when a check fails now.
+    pub(crate) fn explains(&self, now: Instant) -> bool {
+        self.buckets.lock().explained.has_some(now).is_ok()
+    }
+
+    /// Counts a failure whose reason was looked for.
+    pub(crate) fn explained(&self, now: Instant) {
+        self.buckets.lock().explained.owe(1.0, now);
+    }
+
+    /// Whether a delivery that the app turned away is looked at again.
+    pub(crate) fn looks_again(&self, now: Instant) -> bool {
+        self.buckets.lock().looks.take_one(now).is_ok()
+    }
+
     /// Whether one more rejected request is kept; one that is not is counted.
     pub(crate) fn keeps_rejected(&self, now: Instant) -> bool {
         let mut buckets = self.buckets.lock();
@@ -133,6 +161,26 @@ mod tests {
         bytes_per_second: None,
         rejected_per_minute: None,
     };
+
+    #[test]
+    fn a_flood_of_failures_is_explained_up_to_a_bound_and_again_later() {
+        let start = Instant::now();
+        let meters = Meters::new(EndpointLimits::default(), start);
+        let explained = |now| {
+            let is_explained = meters.explains(now);
+            if is_explained {
+                meters.explained(now);
+            }
+            is_explained
+        };
+
+        let at_once = (0..200).filter(|_| explained(start)).count();
+        let a_second_later = start + Duration::from_secs(1);
+        let later = (0..200).filter(|_| explained(a_second_later)).count();
+        let looks = (0..200).filter(|_| meters.looks_again(start)).count();
+
+        assert_eq!((at_once, later, looks), (40, 20, 20));
+    }
 
     #[test]
     fn without_limits_everything_is_let_in() {

@@ -54,7 +54,11 @@ impl Provider {
                 }
             }
             Err(failing) => {
-                let findings = diagnose::findings(self, delivery, &failing);
+                let findings = if delivery.is_explained {
+                    diagnose::findings(self, delivery, &failing)
+                } else {
+                    vec![diagnose::not_looked_for()]
+                };
                 self.failed(failing, findings).into()
             }
         }

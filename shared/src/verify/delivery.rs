@@ -22,6 +22,8 @@ pub(super) struct Delivery<'r> {
     pub(super) settings: &'r Settings<'r>,
     /// The tokens that the relay gave out, where it checks the request.
     pub(super) tokens: Option<&'r dyn IssuedTokens>,
+    /// Whether the reason of a failure is looked for.
+    pub(super) is_explained: bool,
     streamed_whole: OnceCell<Result<Vec<u8>, Failing>>,
     is_json: OnceCell<bool>,
     form: OnceCell<Result<Vec<(String, String)>, Failing>>,
@@ -33,6 +35,7 @@ impl<'r> Delivery<'r> {
             request,
             settings,
             tokens: None,
+            is_explained: true,
             streamed_whole: OnceCell::new(),
             is_json: OnceCell::new(),
             form: OnceCell::new(),

@@ -80,6 +80,45 @@ impl Example {
 }
 
 #[test]
+fn a_brief_check_fails_alike_and_looks_for_no_reason() {
+    let example = Example {
+        body: [BODY, b"\n"].concat(),
+        ..Example::default()
+    };
+    let head = Head::build(
+        "POST",
+        b"/in/key?a=1",
+        Version::Http11,
+        example
+            .fields
+            .iter()
+            .map(|(name, value)| (name.as_bytes(), value.as_bytes())),
+    );
+    let request = Request {
+        head: &head.unwrap(),
+        url: URL,
+        body: Body::Bytes(&example.body),
+    };
+    let settings = Settings {
+        secrets: &[("main".parse().unwrap(), Secret::new(SECRET))],
+        parameters: &BTreeMap::new(),
+        variant: None,
+        now: Timestamp::default(),
+        fetched: &BTreeMap::new(),
+    };
+    let github = Provider::builtin("github").unwrap();
+
+    let judgement = github.judge_briefly(&request, &settings, None);
+    let Verdict::Failed(brief) = judgement.verdict else {
+        panic!("the body was changed");
+    };
+
+    assert_eq!(example.codes(), ["trailing_newline"]);
+    assert_eq!(brief.cause, Cause::SignatureMismatch);
+    assert_eq!(brief.findings[0].code, "not_looked_for");
+}
+
+#[test]
 fn a_right_request_needs_no_diagnosis() {
     assert!(matches!(Example::default().verdict(), Verdict::Verified(_)));
 }
