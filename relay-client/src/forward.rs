@@ -14,6 +14,7 @@ mod socket;
 mod trial;
 
 use std::convert::Infallible;
+use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
 use tokio::time;
@@ -22,6 +23,7 @@ use towline_shared::hop::{self, Rules};
 use towline_shared::id::EventId;
 use towline_shared::outcome::{self, Outcome, Phase};
 use towline_shared::time::Timestamp;
+use towline_shared::verdict::Verdict;
 
 use self::exchange::{Broken, Request, Sent, exchange};
 use self::options::check_fields;
@@ -31,6 +33,7 @@ use self::socket::{Connector, NoSocket, Socket};
 use self::trial::Trial;
 pub use self::trial::Tried;
 use crate::body::Body;
+use crate::local_signer::{LocalSigner, Signed};
 use crate::tls;
 
 /// One request to make.
@@ -51,6 +54,7 @@ pub struct Call<'a> {
 /// Calls one target.
 pub struct Forwarder {
     delivery: Delivery,
+    signer: Option<Arc<LocalSigner>>,
     authority: String,
     connector: Connector,
 }
@@ -76,9 +80,42 @@ impl Forwarder {
             })?;
         Ok(Self {
             authority: delivery.target.authority(),
+            signer: None,
             delivery,
             connector,
         })
+    }
+
+    /// The same, but what was verified is signed again with a secret of this machine.
+    pub(crate) fn signing_with(mut self, signer: Option<Arc<LocalSigner>>) -> Self {
+        self.signer = signer;
+        self
+    }
+
+    /// The request with a local signature for the URL at which the app sees it, where one is wanted and fits.
+    pub(crate) async fn signed(
+        &self,
+        head: &Head,
+        body: &mut Body,
+        verdict: &Verdict,
+    ) -> Option<Result<Signed, String>> {
+        let signer = self.signer.as_ref()?;
+        let target = &self.delivery.target;
+        let sent = hop::endpoint_target(head.target())?;
+        let path = sent.joined(&target.base_path, target.base_query.as_deref());
+        let host = match &self.delivery.host {
+            HostHeader::Preserve => head.values("host").next(),
+            HostHeader::Rewrite => None,
+            HostHeader::Value(value) => Some(value.as_bytes()),
+        };
+        let scheme = if target.is_https { "https" } else { "http" };
+        let url = format!(
+            "{scheme}://{}{}",
+            String::from_utf8_lossy(host.unwrap_or(self.authority.as_bytes())),
+            String::from_utf8_lossy(&path)
+        );
+        let now = Timestamp::from(SystemTime::now());
+        signer.sign(head, body, verdict, &url, now).await
     }
 
     /// Makes one call. `before_send` is given the URL when a connection is there and nothing was written yet: from

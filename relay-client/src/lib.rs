@@ -19,5 +19,6 @@ pub mod link;
 pub mod seen;
 pub mod target;
 pub mod body;
+pub mod local_signer;
 pub mod forward;
 pub mod samples;

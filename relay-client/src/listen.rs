@@ -9,20 +9,23 @@ mod tries;
 mod work;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use towline_shared::event::EventInfo;
 use towline_shared::filter::Filter;
-use towline_shared::id::{ConsumerName, EndpointName, Seq};
+use towline_shared::id::{ConsumerName, EndpointName, EventId, Seq};
 use towline_shared::outcome::Attempt;
 use towline_shared::secret::Secret;
-use towline_shared::wire::{Reason, Start, Welcome};
+use towline_shared::verdict::Finding;
+use towline_shared::wire::{Notice, Reason, Start, Welcome};
 
 use crate::dial::RelayAddress;
 use crate::forward::ForwarderError;
 pub use crate::forward::{Delivery, HostHeader};
+use crate::local_signer::LocalSigner;
 use crate::seen::JournalError;
 use crate::target::Target;
 pub(crate) use line::{Arrived, Line, Offered};
@@ -50,6 +53,8 @@ pub struct Options {
     pub skips_unrouted: bool,
     /// Which events are wanted; all without one.
     pub filter: Option<Filter>,
+    /// Signs what was verified with a secret of this machine.
+    pub signer: Option<Arc<LocalSigner>>,
     /// The folder of the journals.
     pub state: PathBuf,
 }
@@ -125,10 +130,30 @@ pub enum News {
         /// The last missing place.
         to: Seq,
     },
+    /// What the relay found when the app turned an event away and it checked the delivered bytes again.
+    Recheck {
+        /// The event.
+        event: EventId,
+        /// What it found, most likely reason first.
+        findings: Vec<Finding>,
+    },
     /// A sentence from the relay.
     Notice(String),
     /// A sentence of this client.
     Remark(String),
+}
+
+impl News {
+    /// What a notice of the relay tells.
+    pub(crate) fn of_notice(notice: Notice) -> Self {
+        match notice.event {
+            Some(event) if !notice.findings.is_empty() => Self::Recheck {
+                event,
+                findings: notice.findings,
+            },
+            _ => Self::Notice(notice.message),
+        }
+    }
 }
 
 /// How listening went, when it was asked to stop.

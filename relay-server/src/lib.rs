@@ -11,6 +11,7 @@ mod endpoints;
 mod keys;
 mod verify;
 mod resign;
+mod recheck;
 pub mod store;
 mod fanout;
 mod session;

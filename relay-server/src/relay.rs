@@ -11,6 +11,7 @@ use crate::config::Config;
 use crate::endpoints::Endpoints;
 use crate::fanout::Fanout;
 use crate::keys::Keys;
+use crate::recheck::Recheck;
 use crate::session::Sessions;
 use crate::store::Store;
 
@@ -38,4 +39,16 @@ pub struct Relay {
     pub(crate) stopping: CancellationToken,
     /// Waits for every task of the relay.
     pub(crate) tasks: TaskTracker,
+}
+
+impl Relay {
+    /// What a second look at a delivery needs.
+    pub(crate) fn recheck(&self) -> Recheck<'_> {
+        Recheck {
+            store: &self.store,
+            endpoints: &self.endpoints,
+            keys: &self.keys,
+            public_url: &self.public_url,
+        }
+    }
 }

@@ -9,6 +9,10 @@ use crate::id::EndpointKey;
 /// Where the path of every public endpoint URL begins.
 pub const INGEST_PREFIX: &str = "/in/";
 
+/// How the reason of a change begins that a client made when it signed a request again with a secret of its own; what
+/// follows says with which.
+pub const LOCAL_SIGNATURE: &str = "signed again on this machine";
+
 /// One change between the sent and the delivered request.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Change {

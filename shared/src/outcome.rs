@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::hop::Change;
 use crate::id::{EventId, ReplayId, Seq};
 use crate::time::Timestamp;
+use crate::verdict::Finding;
 
 /// The most bytes of a reply's body that are kept.
 pub const KEPT_REPLY_BYTES: usize = 256 * 1024;
@@ -49,6 +50,10 @@ pub struct Attempt {
     pub sent_body_sha256: Option<String>,
     /// The number of body bytes written to the target.
     pub sent_body_length: u64,
+    /// What the relay found when the app turned the delivery away and it checked the delivered bytes again. The relay
+    /// alone writes this.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub findings: Vec<Finding>,
 }
 
 /// How an attempt ended.

@@ -81,6 +81,7 @@ use crate::head::MAX_HEAD_BYTES;
 use crate::id::{ConsumerName, EndpointName, EventId, Seq, SessionId};
 use crate::outcome::{Attempt, Delivery, KEPT_REPLY_BYTES};
 use crate::time::Timestamp;
+use crate::verdict::Finding;
 
 /// The WebSocket subprotocol (RFC 6455 §1.9).
 pub const SUBPROTOCOL: &str = "towline.v1";
@@ -259,6 +260,12 @@ pub struct Filtered {
 pub struct Notice {
     /// The sentence.
     pub message: String,
+    /// The event that it is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub event: Option<EventId>,
+    /// What the relay found when the app turned that event away and it checked the delivered bytes again.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub findings: Vec<Finding>,
 }
 
 /// The relay's last frame.

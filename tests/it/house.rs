@@ -27,6 +27,7 @@ const FLOORS: [&[&str]; 4] = [
         "fanout",
         "verify",
         "resign",
+        "recheck",
         "outcome",
     ],
     &[

@@ -36,4 +36,5 @@ mod tls;
 mod tokens;
 mod trigger;
 mod turned_away;
+mod two_sides;
 mod verify_command;

@@ -53,6 +53,7 @@ pub fn options(relay: SocketAddr, token: &str, endpoint: &str, app: &str, state:
         filter: None,
         routes: Vec::new(),
         skips_unrouted: false,
+        signer: None,
         state: state.to_path_buf(),
     }
 }

@@ -8,6 +8,7 @@ mod plan;
 mod rejected;
 mod remote;
 mod route;
+mod translation;
 mod view;
 
 use std::path::PathBuf;
@@ -18,6 +19,7 @@ use towline_shared::id::{ConsumerName, EndpointName};
 use url::{Host, Url};
 
 use self::plan::Plan;
+use self::translation::TranslationOptions;
 use super::filter_options::FilterOptions;
 use super::local_relay::{self, LocalRelay};
 use super::provider_options::{SchemeOptions, SecretOptions};
@@ -119,6 +121,8 @@ pub struct Arguments {
     /// Do not check the target's certificate
     #[arg(long, help_heading = "Delivery")]
     insecure: bool,
+    #[command(flatten)]
+    translation: TranslationOptions,
 }
 
 /// Listens until ^C.
@@ -129,14 +133,19 @@ pub async fn run(arguments: Arguments, context: Context) -> anyhow::Result<Exit>
     let plan = Plan::make(&arguments, &context)?;
     remote::check(&plan, &context).await?;
     let (api, local) = reach_relay(&plan, &context).await?;
-    let ended = with_relay(plan, &context, api).await;
+    let ended = with_relay(plan, &arguments.translation, &context, api).await;
     if let Some(local) = local {
         local.stop().await;
     }
     ended
 }
 
-async fn with_relay(plan: Plan, context: &Context, api: RelayApi) -> anyhow::Result<Exit> {
+async fn with_relay(
+    plan: Plan,
+    translation: &TranslationOptions,
+    context: &Context,
+    api: RelayApi,
+) -> anyhow::Result<Exit> {
     let secret_from = endpoint::ensure(&plan, &api, context).await?;
     if plan.print_url {
         let endpoint = api.endpoint(&plan.endpoint).await?;
@@ -149,7 +158,8 @@ async fn with_relay(plan: Plan, context: &Context, api: RelayApi) -> anyhow::Res
             .notice("nothing was delivered; the events wait");
         return Ok(Exit::Done);
     }
-    follow::follow(plan, api, secret_from, context).await
+    let signer = translation.signer(&plan, &api, context).await?;
+    follow::follow(plan, api, secret_from, signer, context).await
 }
 
 /// The configured relay; else the one that runs on this machine; else a new one in this process.

@@ -71,6 +71,7 @@ impl Tried {
                 changes: self.changes,
                 sent_body_sha256: self.sent_body_sha256,
                 sent_body_length: self.sent_body_length,
+                findings: Vec::new(),
             },
             sent_head: self.sent_head,
             reply_head: self.reply_head,

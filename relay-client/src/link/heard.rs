@@ -40,7 +40,7 @@ impl Heard<'_> {
             FromRelay::Stored(stored) => self.journal.forget(stored),
             FromRelay::Gap(Gap { from, to }) => self.tell(News::Gap { from, to }).await,
             FromRelay::Filtered(filtered) => self.filtered(filtered).await,
-            FromRelay::Notice(notice) => self.tell(News::Notice(notice.message)).await,
+            FromRelay::Notice(notice) => self.tell(News::of_notice(notice)).await,
             FromRelay::Goodbye(goodbye) => return Err(Ended::Goodbye(goodbye)),
             FromRelay::Welcome(_) => return Err(Ended::Breach("`welcome` came twice".into())),
         }

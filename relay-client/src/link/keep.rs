@@ -30,7 +30,7 @@ pub(crate) async fn keep(link: &mut Link, news: &mpsc::Sender<News>) -> Ended {
         let told = match FromRelay::decode(&frame) {
             Ok(FromRelay::Goodbye(goodbye)) => return Ended::Goodbye(goodbye),
             Ok(FromRelay::Gap(Gap { from, to })) => News::Gap { from, to },
-            Ok(FromRelay::Notice(notice)) => News::Notice(notice.message),
+            Ok(FromRelay::Notice(notice)) => News::of_notice(notice),
             Ok(_) => continue,
             Err(error) => return Ended::Breach(error.to_string()),
         };

@@ -38,11 +38,11 @@ impl Routes {
                 target: target.clone(),
                 ..options.delivery.clone()
             };
-            lanes.push((when.clone(), Lane::new(delivery)?));
+            lanes.push((when.clone(), Lane::new(delivery, options)?));
         }
         let otherwise = match options.skips_unrouted {
             true => None,
-            false => Some(Lane::new(options.delivery.clone())?),
+            false => Some(Lane::new(options.delivery.clone(), options)?),
         };
         Ok(Self {
             reads_body: lanes.iter().any(|(when, _)| when.reads_body()),
@@ -76,10 +76,11 @@ impl Routes {
 }
 
 impl Lane {
-    fn new(delivery: Delivery) -> Result<Self, ForwarderError> {
+    fn new(delivery: Delivery, options: &Options) -> Result<Self, ForwarderError> {
+        let signer = options.signer.clone();
         Ok(Self {
             target: delivery.target.to_string(),
-            forwarder: Forwarder::new(delivery)?,
+            forwarder: Forwarder::new(delivery)?.signing_with(signer),
             gate: Gate::new(),
         })
     }

@@ -1,5 +1,6 @@
 //! The work on one delivery: calls the app until the delivery is settled, journals and reports each attempt.
 
+use std::borrow::Cow;
 use std::time::{Duration, Instant, SystemTime};
 
 use tokio::time;
@@ -95,15 +96,21 @@ impl Work<'_> {
                 () = shared.stop.cancelled() => return Ended::Left,
                 pass = lane.gate.enter(self.delivery) => pass,
             };
+            let signed = lane.forwarder.signed(head, body, &self.info.verdict).await;
+            let (head_to_send, changes, trouble) = match signed {
+                Some(Ok(signed)) => (Cow::Owned(signed.head), signed.changes, None),
+                Some(Err(why)) => (Cow::Borrowed(head), Vec::new(), Some(why)),
+                None => (Cow::Borrowed(head), Vec::new(), None),
+            };
             let call = Call {
                 event: self.info.id,
                 delivery: self.delivery,
                 number: self.number,
-                head,
+                head: &head_to_send,
                 body: &mut *body,
             };
             let begun = |target: &str| self.begun(target);
-            let tried = match lane
+            let mut tried = match lane
                 .forwarder
                 .deliver(call, |target| shared.journal.begin(begun(target)))
                 .await
@@ -111,6 +118,13 @@ impl Work<'_> {
                 Ok(tried) => tried,
                 Err(error) => return self.fail(error),
             };
+            tried.changes.splice(0..0, changes);
+            if let Some(why) = trouble {
+                let hint = format!(
+                    "it went as the provider signed it, and could not be signed here: {why}"
+                );
+                tried.hint.get_or_insert(hint);
+            }
             let now = Instant::now();
             let next = self.tries.next(&tried, now, random);
             let is_gate_closed = matches!(next, Next::WaitForApp { .. });

@@ -9,7 +9,7 @@ use towline_shared::hop::{Change, ChangeKind, endpoint_target};
 use towline_shared::id::EventId;
 use towline_shared::outcome::{Attempt, Outcome, Phase};
 use towline_shared::time::Timestamp;
-use towline_shared::verdict::{Failure, Match, Verdict};
+use towline_shared::verdict::{Failure, Finding, Match, Verdict};
 
 use super::width::{columns, cut, pad, wrap};
 use super::{COLUMNS_WITHOUT_TERMINAL, escape, paint, quantity};
@@ -228,11 +228,21 @@ pub fn cause_code(failure: &Failure) -> String {
 /// The cause in a sentence and the first thing that may help, indented below the event's line.
 pub fn explanation(failure: &Failure, layout: &Layout) -> Vec<String> {
     let mut lines = below("cause:", &failure.detail, layout);
-    if let Some(finding) = failure.findings.first() {
-        lines.extend(below("found:", &finding.sentence, layout));
-        lines.extend(below("hint:", &finding.hint, layout));
-    }
+    lines.extend(findings(
+        &failure.findings[..failure.findings.len().min(1)],
+        layout,
+    ));
     lines
+}
+
+/// Each finding in a sentence with what may help, indented below an event's line.
+pub fn findings(findings: &[Finding], layout: &Layout) -> Vec<String> {
+    let lines = findings.iter().flat_map(|finding| {
+        let mut lines = below("found:", &finding.sentence, layout);
+        lines.extend(below("hint:", &finding.hint, layout));
+        lines
+    });
+    lines.collect()
 }
 
 /// A labelled sentence, indented below an event's line and wrapped.
@@ -375,7 +385,7 @@ mod tests {
     use towline_shared::event::HeadSource;
     use towline_shared::id::{EventId, Seq};
     use towline_shared::outcome::Delivery;
-    use towline_shared::verdict::{Cause, Finding};
+    use towline_shared::verdict::Cause;
 
     use super::*;
 
@@ -439,6 +449,7 @@ mod tests {
             changes: Vec::new(),
             sent_body_sha256: None,
             sent_body_length: 0,
+            findings: Vec::new(),
         }
     }
 

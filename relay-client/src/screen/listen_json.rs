@@ -5,6 +5,7 @@ use serde::Serialize;
 use towline_shared::event::EventInfo;
 use towline_shared::id::{EventId, Seq};
 use towline_shared::outcome::Attempt;
+use towline_shared::verdict::Finding;
 use towline_shared::wire::Welcome;
 
 use super::listen_lines::{Session, ShownRoute};
@@ -66,6 +67,10 @@ enum Kind<'a> {
     Gap {
         from: Seq,
         to: Seq,
+    },
+    Recheck {
+        id: EventId,
+        findings: &'a [Finding],
     },
     Notice {
         message: &'a str,
@@ -142,6 +147,10 @@ impl<'a> Line<'a> {
             News::Gap { from, to } => Kind::Gap {
                 from: *from,
                 to: *to,
+            },
+            News::Recheck { event, findings } => Kind::Recheck {
+                id: *event,
+                findings,
             },
             News::Notice(message) | News::Remark(message) => Kind::Notice { message },
         })

@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::Serialize;
 use towline_shared::id::EventId;
 use towline_shared::time::Timestamp;
+use towline_shared::verdict::Finding;
 use towline_shared::wire::Welcome;
 
 use super::event_lines::{self, Arrival, Layout};
@@ -131,6 +132,7 @@ impl ListenLines {
                 paint::odd("gap:"),
                 self.session.endpoint
             ))],
+            News::Recheck { event, findings } => recheck(*event, findings, layout),
             News::Remark(text) => vec![notice(paint::odd(escape::line(text)))],
             News::Notice(message) => {
                 vec![notice(format!(
@@ -219,6 +221,13 @@ fn waiting(id: EventId, why: &str, target: &str, retry_in: Duration) -> Shown {
         escape::line(target),
         quantity::duration(retry_in)
     ))
+}
+
+/// Both sides of a delivery that the app turned away; the event is named where others may have come in between.
+fn recheck(event: EventId, findings: &[Finding], layout: &Layout) -> Vec<Shown> {
+    let start = vec![notice(format!("{} {event}", paint::odd("checked again:")))];
+    let findings = event_lines::findings(findings, layout).into_iter();
+    start.into_iter().chain(findings.map(notice)).collect()
 }
 
 /// The last lines of a run.

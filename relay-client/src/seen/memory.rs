@@ -191,6 +191,7 @@ pub(super) fn cut_off(begun: Begun) -> Report {
             changes: Vec::new(),
             sent_body_sha256: None,
             sent_body_length: 0,
+            findings: Vec::new(),
         },
         sent_head: Bytes::new(),
         reply_head: Bytes::new(),

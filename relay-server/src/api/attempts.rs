@@ -20,7 +20,7 @@ pub(super) async fn record(
     request: Request,
 ) -> Result<StatusCode, Refusal> {
     let frame = read_body(request, MAX_FRAME_BYTES).await?;
-    let report = match FromClient::decode(&frame) {
+    let mut report = match FromClient::decode(&frame) {
         Ok(FromClient::Outcome(report)) => *report,
         Ok(_) => {
             return Err(Refusal::Malformed(
@@ -34,6 +34,7 @@ pub(super) async fn record(
         return Err(Refusal::invalid("event", problem));
     }
     find_event(&relay, id).await?;
+    report.attempt.findings = relay.recheck().findings(&report).await;
     let made_by = made_by(&token.name);
     relay.store.record_outside(&made_by, report).await?;
     Ok(StatusCode::NO_CONTENT)

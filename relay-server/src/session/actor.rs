@@ -13,7 +13,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 use towline_shared::time::Timestamp;
 use towline_shared::wire::{
-    Credit, Data, EventFrame, EventHeader, FromClient, FromRelay, Report, Reset, Stored,
+    Credit, Data, EventFrame, EventHeader, FromClient, FromRelay, Notice, Report, Reset, Stored,
 };
 
 use super::ending::Ending;
@@ -307,9 +307,9 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Actor<T> {
         }
         self.outcomes += 1;
         self.outcome_bytes += bytes;
-        let store = self.relay.store.clone();
+        let relay = Arc::clone(&self.relay);
         self.jobs
-            .push(jobs::record(store, self.consumer, report, bytes));
+            .push(jobs::record(relay, self.consumer, report, bytes));
     }
 
     fn done(&mut self, done: Done) -> Result<(), Ending> {
@@ -361,6 +361,13 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Actor<T> {
         }
         if recorded.is_settling {
             self.line.window.recorded(recorded.delivery);
+        }
+        if let Some(first) = recorded.findings.first() {
+            self.socket.push(&FromRelay::Notice(Notice {
+                message: format!("{}: {}", recorded.event, first.sentence),
+                event: Some(recorded.event),
+                findings: recorded.findings,
+            }));
         }
         self.stored.push_back(Stored {
             delivery: recorded.delivery,

@@ -8,11 +8,13 @@ use futures_util::future::BoxFuture;
 use tokio::io::{AsyncReadExt, AsyncSeekExt};
 use towline_shared::id::{EventId, Seq};
 use towline_shared::outcome::Delivery;
+use towline_shared::verdict::Finding;
 use towline_shared::wire::Report;
 
 use super::line::Skip;
 use super::streams::Piece;
 use super::wanted::Judgement;
+use crate::relay::Relay;
 use crate::store::{
     BodyFile, ConsumerId, EndpointId, PendingReplay, Store, StoreError, StoredEvent,
 };
@@ -50,6 +52,8 @@ pub(super) enum Done {
 
 /// What came of keeping an outcome.
 pub(super) struct Recorded {
+    pub(super) event: EventId,
+    pub(super) findings: Vec<Finding>,
     pub(super) delivery: Delivery,
     pub(super) attempt: u32,
     pub(super) is_settling: bool,
@@ -58,14 +62,24 @@ pub(super) struct Recorded {
     pub(super) result: Result<(), StoreError>,
 }
 
-/// Keeps an outcome.
-pub(super) fn record(store: Store, consumer: ConsumerId, report: Report, bytes: usize) -> Job {
+/// Keeps an outcome, with what a second look turns up when the app turned the delivery away.
+pub(super) fn record(
+    relay: Arc<Relay>,
+    consumer: ConsumerId,
+    mut report: Report,
+    bytes: usize,
+) -> Job {
     Box::pin(async move {
+        report.attempt.findings = relay.recheck().findings(&report).await;
+        let findings = report.attempt.findings.clone();
+        let event = report.attempt.event;
         let delivery = report.attempt.delivery;
         let attempt = report.attempt.number;
         let is_settling = report.attempt.settled.is_some();
-        let result = store.record(consumer, report).await;
+        let result = relay.store.record(consumer, report).await;
         Done::Recorded(Recorded {
+            event,
+            findings,
             delivery,
             attempt,
             is_settling,

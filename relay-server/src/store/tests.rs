@@ -123,6 +123,7 @@ fn report(event: &StoredEvent, number: u32, settled: Option<Settled>) -> Report 
             changes: Vec::new(),
             sent_body_sha256: None,
             sent_body_length: 0,
+            findings: Vec::new(),
         },
         sent_head: Bytes::from_static(b"sent"),
         reply_head: Bytes::from_static(b"reply"),

@@ -265,6 +265,7 @@ pub(crate) fn report(event: EventId, delivery: Delivery, number: u32, settled: b
             changes: Vec::new(),
             sent_body_sha256: None,
             sent_body_length: 0,
+            findings: Vec::new(),
         },
         sent_head: Bytes::from_static(b"POST / HTTP/1.1\r\n\r\n"),
         reply_head: Bytes::from_static(b"HTTP/1.1 200 OK\r\n\r\n"),

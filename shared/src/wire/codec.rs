@@ -353,6 +353,7 @@ mod tests {
             changes: Vec::new(),
             sent_body_sha256: None,
             sent_body_length: 0,
+            findings: Vec::new(),
         };
         let reply_head = Bytes::from_static(b"HTTP/1.1 200 OK\r\n\r\n");
         FromClient::Outcome(Box::new(Report {
@@ -398,6 +399,8 @@ mod tests {
             }),
             FromRelay::Notice(Notice {
                 message: "x".into(),
+                event: None,
+                findings: Vec::new(),
             }),
             FromRelay::Goodbye(Goodbye {
                 reason: Reason::TakenOver,

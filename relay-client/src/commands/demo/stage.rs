@@ -104,6 +104,7 @@ impl Stage {
             filter: None,
             routes: Vec::new(),
             skips_unrouted: false,
+            signer: None,
         })
     }
 

@@ -121,7 +121,9 @@ fn facts(request: &CapturedRequest, context: &Context) -> anyhow::Result<()> {
     }
     if let Verdict::Failed(failure) = &info.verdict {
         let layout = Layout::new(screen.terminal_columns(), screen.zone().clone());
-        for line in event_lines::explanation(failure, &layout) {
+        let rest = failure.findings.get(1..).unwrap_or_default();
+        let lines = event_lines::explanation(failure, &layout).into_iter();
+        for line in lines.chain(event_lines::findings(rest, &layout)) {
             screen.data(&line)?;
         }
     }
@@ -242,6 +244,9 @@ fn show_attempt(view: &AttemptView, context: &Context) -> anyhow::Result<()> {
         attempt.number, view.consumer
     )))?;
     screen.data(&event_lines::outcome(attempt, "", false, &layout))?;
+    for line in event_lines::findings(&attempt.findings, &layout) {
+        screen.data(&line)?;
+    }
     for line in event_lines::changes(&view.replay_changes, &layout) {
         screen.data(&line)?;
     }

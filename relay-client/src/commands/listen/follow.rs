@@ -2,6 +2,7 @@
 //! second does not. Nothing here waits for the screen, so that ^C is heard when nobody reads what it shows.
 
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -16,6 +17,7 @@ use super::plan::Plan;
 use super::rejected;
 use super::view::{Show, View};
 use crate::listen::{ListenError, News, Options, Summary, listen};
+use crate::local_signer::LocalSigner;
 use crate::relay_api::RelayApi;
 
 /// News that wait to be shown; when full, the way of events waits.
@@ -35,6 +37,7 @@ pub(super) async fn follow(
     plan: Plan,
     api: RelayApi,
     secret_from: Option<String>,
+    signer: Option<Arc<LocalSigner>>,
     context: &Context,
 ) -> anyhow::Result<Exit> {
     let view = View::new(&plan, secret_from, context);
@@ -51,7 +54,10 @@ pub(super) async fn follow(
         stop.clone(),
     );
     let watching = tokio::spawn(watch);
-    let options = options(plan, &api, context);
+    let options = Options {
+        signer,
+        ..options(plan, &api, context)
+    };
     let running = Running {
         listening: tokio::spawn(listen(options, news_sender, stop.clone(), abort.clone())),
         showing: spawn_blocking(move || view.show_all(waiting)),
@@ -82,6 +88,7 @@ fn options(plan: Plan, api: &RelayApi, context: &Context) -> Options {
         filter: plan.filter,
         routes: plan.routes,
         skips_unrouted: plan.skips_unrouted,
+        signer: None,
         state: context.settings.folders.state().to_owned(),
     }
 }

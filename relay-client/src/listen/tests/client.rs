@@ -118,6 +118,7 @@ pub(super) fn options(relay: &Relay, target: &str, state: &Path) -> Options {
         filter: None,
         routes: Vec::new(),
         skips_unrouted: false,
+        signer: None,
         state: state.to_owned(),
     }
 }
