@@ -157,13 +157,7 @@ async fn a_filter_that_cannot_be_read_is_pointed_at_before_anything_is_connected
 async fn lists_and_tails_give_only_what_the_filter_means() {
     let desk = Desk::new().await;
     let path = desk.endpoint("shop").await;
-    let arguments = [
-        "events",
-        "tail",
-        "--json",
-        "--filter",
-        "body contains \"7\"",
-    ];
+    let arguments = ["events", "tail", "--filter", "body contains \"7\""];
     let mut tail = desk.start(&arguments);
     tail.wait_for_line("the stream", |line| {
         line.contains("waiting for events").then_some(())
