@@ -11,8 +11,8 @@ pub use values::{
 };
 
 use crate::commands::{
-    completions, demo, doctor, endpoints, events, keys, listen, login, replay, schemes, serve,
-    sign, tokens, trigger, verify,
+    completions, consumers, demo, doctor, endpoints, events, keys, listen, login, replay, schemes,
+    serve, sign, status, tokens, trigger, verify,
 };
 use crate::screen::Wishes;
 use crate::settings;
@@ -110,6 +110,9 @@ pub enum Command {
     Keys(keys::Command),
     #[command(subcommand)]
     Endpoints(endpoints::Command),
+    #[command(subcommand)]
+    Consumers(consumers::Command),
+    Status(status::Arguments),
     #[command(subcommand)]
     Schemes(schemes::Command),
     #[command(subcommand)]

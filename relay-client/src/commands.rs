@@ -8,6 +8,8 @@ pub mod sign;
 pub mod trigger;
 pub mod keys;
 pub mod endpoints;
+pub mod consumers;
+pub mod status;
 pub mod schemes;
 pub mod tokens;
 pub mod login;
@@ -94,6 +96,8 @@ pub async fn run(cli: Cli, screen: Screen) -> anyhow::Result<Exit> {
         Command::Keys(command) => keys::run(&command, &context),
         Command::Trigger(arguments) => trigger::run(*arguments, &context).await,
         Command::Endpoints(command) => endpoints::run(command, &context).await,
+        Command::Consumers(command) => consumers::run(command, &context).await,
+        Command::Status(status::Arguments {}) => status::run(&context).await,
         Command::Tokens(command) => tokens::run(command, &context).await,
         Command::Login(arguments) => login::login(arguments, &mut context).await,
         Command::Logout(arguments) => login::logout(&arguments, &mut context),

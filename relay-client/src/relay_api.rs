@@ -9,9 +9,9 @@ use std::time::Duration;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use towline_shared::api::{
-    AskReplays, ChangeEndpoint, ConsumerList, CreateEndpoint, CreateToken, CreatedToken,
-    EndpointList, EndpointView, EventDetail, EventList, PutSecret, Replays, TokenList, Trimmed,
-    Unpinned, Usage, WhoAmI,
+    AskReplays, ChangeEndpoint, ConsumerList, ConsumerView, CreateEndpoint, CreateToken,
+    CreatedToken, EndpointList, EndpointView, EventDetail, EventList, PutSecret, Replays,
+    ResetConsumer, TokenList, Trimmed, Unpinned, Usage, WhoAmI,
 };
 use towline_shared::filter::Filter;
 use towline_shared::id::{ConsumerName, EndpointName, EventId, SecretName, Seq, TokenId};
@@ -173,15 +173,25 @@ impl RelayApi {
         self.get(&format!("/v1/endpoints/{name}/consumers")).await
     }
 
+    /// `POST /v1/endpoints/{name}/consumers/{consumer}/reset`
+    pub async fn reset_consumer(
+        &self,
+        name: &EndpointName,
+        consumer: &ConsumerName,
+        reset: &ResetConsumer,
+    ) -> Answer<ConsumerView> {
+        let consumer = segment(consumer);
+        let path = format!("/v1/endpoints/{name}/consumers/{consumer}/reset");
+        self.send("POST", &path, reset).await
+    }
+
     /// `DELETE /v1/endpoints/{name}/consumers/{consumer}`
     pub async fn delete_consumer(
         &self,
         name: &EndpointName,
         consumer: &ConsumerName,
     ) -> Answer<()> {
-        // Names may have any visible ASCII character, `/` and `?` among them.
-        let consumer = url::form_urlencoded::byte_serialize(consumer.as_str().as_bytes());
-        let consumer: String = consumer.collect();
+        let consumer = segment(consumer);
         let call = Call::new(
             "DELETE",
             &format!("/v1/endpoints/{name}/consumers/{consumer}"),
@@ -329,4 +339,9 @@ impl RelayApi {
             }),
         }
     }
+}
+
+/// A consumer's name in a path: it may have any visible ASCII character, `/` and `?` among them.
+fn segment(consumer: &ConsumerName) -> String {
+    url::form_urlencoded::byte_serialize(consumer.as_str().as_bytes()).collect()
 }

@@ -54,6 +54,10 @@ pub(crate) fn router(relay: Arc<Relay>) -> Router {
             "/v1/endpoints/{name}/consumers/{consumer}",
             delete(consumers::remove),
         )
+        .route(
+            "/v1/endpoints/{name}/consumers/{consumer}/reset",
+            post(consumers::reset),
+        )
         .route("/v1/endpoints/{name}/usage", get(retention::usage))
         .route("/v1/endpoints/{name}/events", delete(events::trim))
         .route("/v1/events", get(events::list))

@@ -13,6 +13,7 @@ mod streams;
 mod wanted;
 mod window;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -34,6 +35,7 @@ use crate::relay::Relay;
 use crate::store::{Scope, TokenInfo};
 use actor::Actor;
 use handshake::Asked;
+use opening::Visitor;
 use registry::Place;
 use socket::Socket;
 
@@ -44,6 +46,7 @@ type Connection = TokioIo<Upgraded>;
 pub(crate) async fn connect(
     relay: Arc<Relay>,
     mut request: Request<Incoming>,
+    remote: IpAddr,
 ) -> Response<Full<Bytes>> {
     let authorization = request.headers().get(AUTHORIZATION);
     let authorization = authorization.map(|value| value.as_bytes().to_vec());
@@ -56,7 +59,8 @@ pub(crate) async fn connect(
         Err(refusal) => return refusal.answer(),
     };
     let upgrade = hyper::upgrade::on(&mut request);
-    let session = serve(Arc::clone(&relay), upgrade, token, place);
+    let visitor = Visitor { token, remote };
+    let session = serve(Arc::clone(&relay), upgrade, visitor, place);
     relay.tasks.spawn(session);
     asked.answer()
 }
@@ -89,9 +93,9 @@ async fn admit(relay: &Relay, authorization: Option<&[u8]>) -> Result<(TokenInfo
     Ok((token, place))
 }
 
-async fn serve(relay: Arc<Relay>, upgrade: OnUpgrade, token: TokenInfo, place: Place) {
+async fn serve(relay: Arc<Relay>, upgrade: OnUpgrade, visitor: Visitor, place: Place) {
     // The opening is in a box of its own, so that an open session does not carry its memory.
-    let opening = Box::pin(begin(relay, upgrade, token, place));
+    let opening = Box::pin(begin(relay, upgrade, visitor, place));
     let Some(mut session) = opening.await else {
         return;
     };
@@ -104,15 +108,15 @@ async fn serve(relay: Arc<Relay>, upgrade: OnUpgrade, token: TokenInfo, place: P
 async fn begin(
     relay: Arc<Relay>,
     upgrade: OnUpgrade,
-    token: TokenInfo,
+    visitor: Visitor,
     mut place: Place,
 ) -> Option<Box<Actor<Connection>>> {
     let limits = Arc::clone(&relay.sessions.limits);
     let upgraded = timeout(limits.hello, upgrade).await.ok()?.ok()?;
     let mut socket = Socket::new(TokioIo::new(upgraded), limits.unsent_bytes).await;
-    let ending = match opening::open(&relay, &mut socket, &mut place).await {
+    let ending = match opening::open(&relay, &mut socket, &mut place, &visitor).await {
         Ok(opened) => {
-            let session = Actor::new(relay, socket, place, token.expires_at, opened);
+            let session = Actor::new(relay, socket, place, visitor.token.expires_at, opened);
             return Some(Box::new(session));
         }
         Err(ending) => ending,

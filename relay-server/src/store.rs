@@ -373,6 +373,21 @@ impl Store {
             .await
     }
 
+    /// Moves a consumer to another place of its endpoint. What it had settled behind that comes again, and what
+    /// waits before it does not come. A session that serves the consumer must begin anew after it.
+    ///
+    /// # Errors
+    /// [`StoreError::Missing`] when there is no such consumer, or the event to go on with is not one of its
+    /// endpoint.
+    pub async fn reset_consumer(
+        &self,
+        consumer: ConsumerId,
+        start: Start,
+    ) -> Result<(), StoreError> {
+        self.write(move |writing| consumers::reset(writing, consumer, start))
+            .await
+    }
+
     /// Removes a consumer and the replays that wait for it.
     ///
     /// # Errors

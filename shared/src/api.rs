@@ -11,6 +11,7 @@
 //! | `PUT /v1/endpoints/{name}/secrets/{secret}` | write | [`PutSecret`] | [`EndpointView`] |
 //! | `DELETE /v1/endpoints/{name}/secrets/{secret}` | write | – | [`EndpointView`] |
 //! | `GET /v1/endpoints/{name}/consumers` | read | – | [`ConsumerList`] |
+//! | `POST /v1/endpoints/{name}/consumers/{consumer}/reset` | write | [`ResetConsumer`] | [`ConsumerView`]; its session begins anew |
 //! | `DELETE /v1/endpoints/{name}/consumers/{consumer}` | write | – | 204, with the replays that wait for it; 409 while it is connected |
 //! | `GET /v1/endpoints/{name}/usage` | read | – | [`Usage`] |
 //! | `DELETE /v1/endpoints/{name}/events?through=SEQ` | write | – | [`Trimmed`]; pinned events stay |
@@ -39,6 +40,7 @@
 //!
 //! Every error is [`Problem`] as `application/problem+json` (RFC 9457).
 
+mod consumers;
 mod events;
 mod tokens;
 
@@ -46,8 +48,9 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::id::{ConsumerName, EndpointName, SecretName, Seq};
+use crate::id::{EndpointName, SecretName};
 use crate::time::Timestamp;
+pub use consumers::{ConsumerList, ConsumerView, LastOutcome, ResetConsumer, SessionView};
 pub use events::{
     AskReplays, AttemptView, DeliveryIdChoice, EventDetail, EventList, EventSummary, ReplayView,
     Replays, Resign,
@@ -392,34 +395,6 @@ pub struct PutSecret {
     /// Whether a secret of the same name is replaced; otherwise it is a conflict (409).
     #[serde(default)]
     pub replace: bool,
-}
-
-/// The consumers of an endpoint, at most 1,000.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[expect(missing_docs, reason = "the only field")]
-pub struct ConsumerList {
-    pub consumers: Vec<ConsumerView>,
-}
-
-/// A consumer.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ConsumerView {
-    /// Its name.
-    pub name: ConsumerName,
-    /// The highest place below which everything is settled.
-    pub cursor: Seq,
-    /// Deliverable events that wait.
-    pub backlog: u64,
-    /// When it was made.
-    pub created_at: Timestamp,
-    /// Whether it has a live session.
-    pub is_connected: bool,
-    /// Which events it wants, as its last session said; `backlog` counts the others too.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub filter: Option<String>,
-    /// How many events its filters have left out.
-    #[serde(default)]
-    pub filtered: u64,
 }
 
 /// What an endpoint keeps now.

@@ -186,9 +186,13 @@ impl Head {
     /// # Errors
     /// As [`Head::parse`].
     pub fn with_value(&self, name: &str, value: &[u8]) -> Result<Self, HeadError> {
+        let is_clean = value.iter().all(|&byte| is_value_byte(byte));
         let mut raw = self.request_line().to_vec();
         let mut is_written = false;
-        for field in self.fields() {
+        for (index, field) in (1..).zip(self.fields()) {
+            if !is_clean && field.name.eq_ignore_ascii_case(name.as_bytes()) {
+                return Err(FieldError::Value { index }.into());
+            }
             if !field.name.eq_ignore_ascii_case(name.as_bytes()) {
                 raw.extend_from_slice(field.line);
             } else if std::mem::replace(&mut is_written, true) {

@@ -90,6 +90,28 @@ pub enum Outcome {
     CutOff,
 }
 
+impl Outcome {
+    /// Its name, as in JSON.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Answered { .. } => "answered",
+            Self::Refused { .. } => "refused",
+            Self::TimedOut { .. } => "timed_out",
+            Self::Reset { .. } => "reset",
+            Self::CutOff => "cut_off",
+            Self::NoRoute => "no_route",
+        }
+    }
+
+    /// The app's status code, when it answered.
+    pub const fn status(&self) -> Option<u16> {
+        match self {
+            Self::Answered { status, .. } => Some(*status),
+            _ => None,
+        }
+    }
+}
+
 /// What an attempt waited for when its time ran out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -288,6 +288,8 @@ pub enum Reason {
     ShuttingDown,
     /// A newer session of the same consumer has taken over.
     TakenOver,
+    /// Somebody has moved the consumer to another place of its endpoint; it goes on from there.
+    Reset,
     /// There is no such endpoint, or it was deleted.
     NoEndpoint,
     /// The token was revoked.

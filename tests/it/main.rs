@@ -9,6 +9,7 @@ mod authority;
 mod bad_heads;
 mod big_bodies;
 mod command;
+mod consumers;
 mod deploy;
 mod drain;
 mod escapes;

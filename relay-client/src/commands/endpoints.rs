@@ -9,7 +9,7 @@ mod view;
 
 use clap::{Args, Subcommand};
 use towline_shared::api::PutSecret;
-use towline_shared::id::{ConsumerName, EndpointName, SecretName};
+use towline_shared::id::{EndpointName, SecretName};
 
 use self::change::Change;
 use self::generated::GenerateOption;
@@ -53,12 +53,6 @@ Examples:
   towline endpoints show orders                        tells when each secret was used last
   towline endpoints rotate-secret orders --remove 2026-11")]
     RotateSecret(Rotate),
-    /// Forget a consumer that is away and does not come back, with its place in the line
-    #[command(after_help = "\
-Examples:
-  towline endpoints show orders                        lists the consumers
-  towline endpoints delete-consumer orders laptop:3000")]
-    DeleteConsumer(DeleteConsumer),
     /// Delete an endpoint with everything it kept
     Delete(Delete),
 }
@@ -91,15 +85,6 @@ pub struct Create {
 pub struct Named {
     /// The endpoint
     name: EndpointName,
-}
-
-/// The options of `delete-consumer`.
-#[derive(Debug, Args)]
-pub struct DeleteConsumer {
-    /// The endpoint
-    name: EndpointName,
-    /// The consumer
-    consumer: ConsumerName,
 }
 
 /// The options of `rotate-secret`.
@@ -152,18 +137,6 @@ pub async fn run(command: Command, context: &Context) -> anyhow::Result<Exit> {
             view::one(&view, None, context)
         }
         Command::RotateSecret(arguments) => rotate(arguments, context, &api).await,
-        Command::DeleteConsumer(DeleteConsumer { name, consumer }) => {
-            api.delete_consumer(&name, &consumer).await?;
-            if context.global.json {
-                context
-                    .screen
-                    .json(&serde_json::json!({ "deleted": consumer }))?;
-            } else {
-                let text = format!("forgot the consumer `{consumer}` of `{name}`");
-                context.screen.notice(&text);
-            }
-            Ok(Exit::Done)
-        }
         Command::Delete(arguments) => delete(&arguments, context, &api).await,
     }
 }

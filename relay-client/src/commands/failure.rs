@@ -183,6 +183,7 @@ const fn exit_of_listening(error: &ListenError) -> Exit {
         ListenError::NoFilters(_) => Exit::InvalidInput,
         ListenError::Ended { reason, .. } => match reason {
             Reason::TakenOver => Exit::TakenOver,
+            Reason::Reset => Exit::Unexpected,
             Reason::NoEndpoint => Exit::NotFound,
             Reason::Unauthorised => Exit::Unauthorised,
             Reason::ShuttingDown | Reason::Overloaded => Exit::RelayUnreachable,

@@ -153,7 +153,7 @@ impl Connection {
     /// A refused upgrade ends the connection, because nobody follows its bytes any more.
     async fn connect(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
         self.traffic.upgrade();
-        session::connect(Arc::clone(&self.edge.relay), request).await
+        session::connect(Arc::clone(&self.edge.relay), request, self.remote).await
     }
 
     async fn give_token(&self, request: Request<Incoming>) -> Reply {

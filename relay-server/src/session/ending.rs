@@ -8,6 +8,9 @@ use crate::store::StoreError;
 /// When to come back to a relay that stops: a restart takes about a second.
 const AFTER_RESTART_MILLIS: u64 = 1000;
 
+/// When to come back after a reset, which is one write.
+const AFTER_RESET_MILLIS: u64 = 100;
+
 /// When to come back to a store that is busy or out of room.
 const AFTER_OVERLOAD_MILLIS: u64 = 2000;
 
@@ -40,6 +43,12 @@ impl Ending {
     pub(super) fn taken_over() -> Self {
         let detail = "a newer session of the same consumer has taken over";
         told(Reason::TakenOver, detail, None)
+    }
+
+    /// Somebody has moved the consumer to another place of its endpoint.
+    pub(super) fn reset() -> Self {
+        let detail = "the consumer was reset to another place";
+        told(Reason::Reset, detail, Some(AFTER_RESET_MILLIS))
     }
 
     /// The endpoint was deleted while the session was live.

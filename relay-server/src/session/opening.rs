@@ -1,5 +1,6 @@
 //! The first exchange of a session: `hello`, the take-over of the consumer, `welcome`.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -11,12 +12,12 @@ use towline_shared::time::Timestamp;
 use towline_shared::wire::{FromClient, FromRelay, Hello, MAX_WINDOW, Welcome};
 
 use super::ending::Ending;
-use super::registry::Place;
+use super::registry::{Place, SessionInfo};
 use super::socket::{Incoming, Socket};
 use crate::endpoints::LiveEndpoint;
 use crate::fanout::Subscription;
 use crate::relay::Relay;
-use crate::store::{EndpointId, OpenedConsumer, StoreError};
+use crate::store::{EndpointId, OpenedConsumer, StoreError, TokenInfo};
 
 /// What a session works with after its opening.
 pub(super) struct Opened {
@@ -27,11 +28,21 @@ pub(super) struct Opened {
     pub(super) filter: Option<Arc<Filter>>,
 }
 
+/// Who asks for a session.
+pub(super) struct Visitor {
+    pub(super) token: TokenInfo,
+    pub(super) remote: IpAddr,
+}
+
+/// The most characters of a client's name that are remembered.
+const LONGEST_CLIENT_NAME: usize = 100;
+
 /// Leads the opening; the welcome is written ahead when it returns.
 pub(super) async fn open<T: AsyncRead + AsyncWrite + Unpin>(
     relay: &Arc<Relay>,
     socket: &mut Socket<T>,
     place: &mut Place,
+    visitor: &Visitor,
 ) -> Result<Opened, Ending> {
     let hello = read_hello(relay, socket, place).await?;
     if !(1..=MAX_WINDOW).contains(&hello.window) {
@@ -57,7 +68,6 @@ pub(super) async fn open<T: AsyncRead + AsyncWrite + Unpin>(
         .store
         .open_consumer(endpoint, &hello.consumer, hello.start, now);
     let consumer = opened.await.map_err(|error| not_opened(&error))?;
-    place.serves(consumer.id);
     let filter_text = filter.as_ref().map_or("", Filter::as_str);
     if consumer.filter != filter_text {
         let noted = relay.store.set_filter(consumer.id, filter_text).await;
@@ -65,6 +75,16 @@ pub(super) async fn open<T: AsyncRead + AsyncWrite + Unpin>(
     }
     let mut welcome = welcome(relay, &live, &consumer, now);
     welcome.filter = filter.as_ref().map(ToString::to_string);
+    place.serves(
+        consumer.id,
+        SessionInfo {
+            id: welcome.session,
+            token: visitor.token.name.clone(),
+            remote: visitor.remote,
+            client: hello.client.chars().take(LONGEST_CLIENT_NAME).collect(),
+            since: now,
+        },
+    );
     tracing::info!(
         session = %welcome.session,
         endpoint = %hello.endpoint,

@@ -1,11 +1,13 @@
 //! The live sessions: who is connected as which consumer, and the way to end a session from outside.
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
 
 use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
-use towline_shared::id::{ConsumerName, TokenId};
+use towline_shared::id::{ConsumerName, SessionId, TokenId};
+use towline_shared::time::Timestamp;
 
 use super::ending::Ending;
 use crate::limits::SessionLimits;
@@ -24,7 +26,27 @@ struct Live {
     /// The newest session that claims each consumer.
     by_consumer: HashMap<(EndpointId, ConsumerName), Arc<Ticket>>,
     /// The session that serves each consumer.
-    serving: HashMap<ConsumerId, u64>,
+    serving: HashMap<ConsumerId, Serving>,
+}
+
+/// A session that serves a consumer, as people see it.
+#[derive(Clone, Debug)]
+pub(crate) struct SessionInfo {
+    /// Its id.
+    pub(crate) id: SessionId,
+    /// The name of the token that opened it.
+    pub(crate) token: String,
+    /// Where it came from.
+    pub(crate) remote: IpAddr,
+    /// Name and version of the client, as it says itself.
+    pub(crate) client: String,
+    /// Since when.
+    pub(crate) since: Timestamp,
+}
+
+struct Serving {
+    number: u64,
+    info: SessionInfo,
 }
 
 /// One session, as others see it.
@@ -59,6 +81,27 @@ impl Sessions {
     /// Whether the consumer has a live session.
     pub(crate) fn is_connected(&self, consumer: ConsumerId) -> bool {
         self.live.lock().serving.contains_key(&consumer)
+    }
+
+    /// The session that serves the consumer.
+    pub(crate) fn serving(&self, consumer: ConsumerId) -> Option<SessionInfo> {
+        let live = self.live.lock();
+        live.serving
+            .get(&consumer)
+            .map(|serving| serving.info.clone())
+    }
+
+    /// Ends the session that serves the consumer, which then comes back; returns when it is quiet.
+    pub(crate) async fn begin_anew(&self, consumer: ConsumerId) {
+        let ticket = {
+            let live = self.live.lock();
+            let serving = live.serving.get(&consumer);
+            serving.and_then(|serving| live.by_number.get(&serving.number).cloned())
+        };
+        if let Some(ticket) = ticket {
+            ticket.tell(Ending::reset());
+            ticket.quiet.cancelled().await;
+        }
     }
 
     /// How many sessions are live.
@@ -134,10 +177,11 @@ impl Place {
     }
 
     /// The session serves this consumer from now on.
-    pub(super) fn serves(&mut self, consumer: ConsumerId) {
+    pub(super) fn serves(&mut self, consumer: ConsumerId, info: SessionInfo) {
         self.serves = Some(consumer);
+        let number = self.ticket.number;
         let mut live = self.live.lock();
-        live.serving.insert(consumer, self.ticket.number);
+        live.serving.insert(consumer, Serving { number, info });
     }
 
     /// Waits until the session is told to end.
@@ -167,7 +211,10 @@ impl Drop for Place {
             live.by_consumer.remove(claim);
         }
         if let Some(consumer) = self.serves
-            && live.serving.get(&consumer) == Some(&number)
+            && live
+                .serving
+                .get(&consumer)
+                .is_some_and(|serving| serving.number == number)
         {
             live.serving.remove(&consumer);
         }
@@ -235,15 +282,33 @@ mod tests {
     fn a_consumer_is_connected_while_a_session_serves_it() {
         let (sessions, stopping) = sessions(9);
         let (mut older, mut newer) = (enter(&sessions, &stopping), enter(&sessions, &stopping));
-        older.serves(ConsumerId(7));
-        newer.serves(ConsumerId(7));
+        older.serves(ConsumerId(7), info(1));
+        newer.serves(ConsumerId(7), info(2));
 
         drop(older);
+        let serving = sessions.serving(ConsumerId(7)).unwrap();
+        assert_eq!(serving.since, Timestamp::from_millis(2));
         assert!(sessions.is_connected(ConsumerId(7)));
         drop(newer);
 
         assert!(!sessions.is_connected(ConsumerId(7)));
         assert_eq!(sessions.count(), 0);
+    }
+
+    #[test]
+    fn a_session_that_begins_anew_is_told_and_waited_for() {
+        let (sessions, stopping) = sessions(9);
+        let mut place = enter(&sessions, &stopping);
+        place.serves(ConsumerId(7), info(1));
+        assert!(sessions.begin_anew(ConsumerId(8)).now_or_never().is_some());
+
+        let mut waiting = Box::pin(sessions.begin_anew(ConsumerId(7)));
+        assert!((&mut waiting).now_or_never().is_none());
+        let told = place.told().now_or_never().unwrap();
+        assert_eq!(told.goodbye().unwrap().reason, Reason::Reset);
+        place.is_quiet();
+
+        assert!((&mut waiting).now_or_never().is_some());
     }
 
     #[test]
@@ -280,6 +345,16 @@ mod tests {
 
     fn enter(sessions: &Sessions, stopping: &CancellationToken) -> Place {
         sessions.enter(token(1), stopping).unwrap()
+    }
+
+    fn info(since: u64) -> SessionInfo {
+        SessionInfo {
+            id: SessionId::new(Timestamp::from_millis(since), [0; 10]),
+            token: "laptop".to_owned(),
+            remote: [127, 0, 0, 1].into(),
+            client: "towline/0".to_owned(),
+            since: Timestamp::from_millis(since),
+        }
     }
 
     fn token(number: u8) -> TokenId {

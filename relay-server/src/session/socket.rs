@@ -185,7 +185,7 @@ fn is_broken_off(error: &tokio_tungstenite::tungstenite::error::ProtocolError) -
 fn close_code(reason: Reason) -> CloseCode {
     match reason {
         Reason::Protocol => CloseCode::Protocol,
-        Reason::ShuttingDown => CloseCode::Away,
+        Reason::ShuttingDown | Reason::Reset => CloseCode::Away,
         Reason::Overloaded => CloseCode::Again,
         Reason::TakenOver | Reason::NoEndpoint | Reason::Unauthorised | Reason::Filter => {
             CloseCode::Normal

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use rusqlite::{Connection, OptionalExtension, named_params};
+use towline_shared::api::LastOutcome;
 use towline_shared::id::{ConsumerName, EventId, ReplayId};
 use towline_shared::outcome::Attempt;
 use towline_shared::time::Timestamp;
@@ -41,14 +42,25 @@ const MOST_ATTEMPT_BYTES: usize = 4 * 1024 * 1024;
 pub(super) struct NewAttempt {
     report: Report,
     facts: String,
+    /// The short form that stands in the consumer's row.
+    last_outcome: String,
     recorded_at: Timestamp,
 }
 
 impl NewAttempt {
     /// Takes what a client reported.
     pub(super) fn new(report: Report, now: Timestamp) -> Self {
-        let facts = serde_json::to_string(&report.attempt).expect("attempts are plain data");
+        let attempt = &report.attempt;
+        let facts = serde_json::to_string(attempt).expect("attempts are plain data");
+        let last_outcome = LastOutcome {
+            event: attempt.event,
+            at: now,
+            result: attempt.outcome.name().to_owned(),
+            status: attempt.outcome.status(),
+            settled: attempt.settled,
+        };
         Self {
+            last_outcome: serde_json::to_string(&last_outcome).expect("it is plain data"),
             report,
             facts,
             recorded_at: now,
@@ -95,6 +107,9 @@ pub(super) fn record(
             None => Ok(settle(writing, consumer, seq, seq)?),
         };
     }
+    writing
+        .memory
+        .note_outcome(connection, consumer, &new.last_outcome)?;
     if let Some(replay) = delivery.replay {
         return record_of_replay(writing, consumer, place, replay, new);
     }

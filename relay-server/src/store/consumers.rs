@@ -25,8 +25,11 @@ const CREATE: &str = "INSERT INTO consumer (endpoint, name, cursor, ahead, creat
 const COUNT: &str = "SELECT count(*) FROM consumer WHERE endpoint = :endpoint";
 const REMOVE: &str = "DELETE FROM consumer WHERE consumer_id = :consumer";
 const REMOVE_PENDING: &str = "DELETE FROM replay WHERE consumer = :consumer AND is_settled = 0";
-const LIST: &str = "SELECT consumer_id, name, cursor, ahead, created_at, filter FROM consumer
+const LIST: &str =
+    "SELECT consumer_id, name, cursor, ahead, created_at, filter, last_outcome FROM consumer
     WHERE endpoint = :endpoint ORDER BY name";
+
+const RECEIVED_AT: &str = "SELECT received_at FROM event WHERE place = :place";
 
 /// Consumers of one endpoint. Each is a row that stays until somebody deletes it, and clients choose their names.
 const MOST_CONSUMERS: u32 = 1000;
@@ -218,6 +221,56 @@ fn backlog(
     Ok(waiting)
 }
 
+/// When the first deliverable event after the cursor came. The cursor stands before one that is not settled.
+fn oldest_waiting(
+    connection: &Connection,
+    endpoint: EndpointId,
+    progress: &Progress,
+    trimmed: Counter,
+    newest: Counter,
+) -> rusqlite::Result<Option<Timestamp>> {
+    let ordinal = ordinal_at(connection, endpoint, progress.cursor, trimmed)?;
+    let behind = Kept {
+        endpoint,
+        oldest: progress.cursor.max(trimmed.seq) + 1,
+        newest: newest.seq,
+    };
+    let first = behind.first_with_ordinal(connection, ordinal + 1)?;
+    connection
+        .prepare_cached(RECEIVED_AT)?
+        .query_row(
+            named_params! { ":place": Place::new(endpoint, Seq(first)) },
+            |row| row.get::<_, i64>(0),
+        )
+        .optional()
+        .map(|millis| millis.map(|millis| Timestamp::from_millis(millis.cast_unsigned())))
+}
+
+/// Moves a consumer to another place of its endpoint: what it had settled behind that comes again.
+pub(super) fn reset(
+    writing: &mut Writing<'_>,
+    consumer: ConsumerId,
+    start: Start,
+) -> Result<(), Failure> {
+    let connection = writing.connection;
+    let Some(remembered) = writing.memory.consumer(connection, consumer)? else {
+        return Err(StoreError::missing("consumer", &consumer.0).into());
+    };
+    let endpoint = remembered.endpoint;
+    let Some(&mut newest) = writing.memory.counter(connection, endpoint)? else {
+        return Err(StoreError::missing("endpoint", &endpoint.0).into());
+    };
+    let trimmed = trimmed(connection, endpoint)?;
+    let cursor = start_cursor(connection, endpoint, start, trimmed, newest)?;
+    writing.memory.change(connection, consumer, |progress| {
+        *progress = Progress {
+            cursor,
+            ..Progress::default()
+        };
+    })?;
+    Ok(())
+}
+
 /// The consumers of an endpoint.
 pub(super) fn list(
     connection: &Connection,
@@ -234,11 +287,19 @@ pub(super) fn list(
             cursor: row.get::<_, i64>(2)?.cast_unsigned(),
             ahead: serde_json::from_str(&ahead).unwrap_or_default(),
         };
+        let backlog = backlog(connection, endpoint, &progress, trimmed, newest)?;
+        let oldest_waiting = match backlog {
+            0 => None,
+            _ => oldest_waiting(connection, endpoint, &progress, trimmed, newest)?,
+        };
+        let last_outcome: String = row.get(6)?;
         consumers.push(ConsumerInfo {
             id: ConsumerId(row.get(0)?),
             name: parsed(row, 1)?,
             cursor: Seq(progress.cursor),
-            backlog: backlog(connection, endpoint, &progress, trimmed, newest)?,
+            backlog,
+            oldest_waiting,
+            last_outcome: serde_json::from_str(&last_outcome).ok(),
             created_at: Timestamp::from_millis(row.get::<_, i64>(4)?.cast_unsigned()),
             filter: Some(row.get(5)?).filter(|filter: &String| !filter.is_empty()),
             filtered: progress.ahead.filtered,

@@ -25,8 +25,8 @@ const IS_LIVE: &str =
 const TRIMMED: &str = "SELECT trimmed_through, trimmed_ordinal, trimmed_volume FROM endpoint
     WHERE endpoint_id = :endpoint";
 const CONSUMER: &str = "SELECT endpoint, cursor, ahead FROM consumer WHERE consumer_id = :consumer";
-const WRITE_CONSUMER: &str =
-    "UPDATE consumer SET cursor = :cursor, ahead = :ahead WHERE consumer_id = :consumer";
+const WRITE_CONSUMER: &str = "UPDATE consumer SET cursor = :cursor, ahead = :ahead,
+    last_outcome = coalesce(:last_outcome, last_outcome) WHERE consumer_id = :consumer";
 
 /// What an endpoint had up to a place, that one included.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -42,6 +42,8 @@ pub(super) struct Counter {
 pub(super) struct Remembered {
     pub(super) endpoint: EndpointId,
     pub(super) progress: Progress,
+    /// What came of its last attempt, when that is not in its row yet.
+    last_outcome: Option<String>,
     is_changed: bool,
 }
 
@@ -145,6 +147,20 @@ impl Memory {
         Ok(())
     }
 
+    /// Notes what came of a consumer's attempt; the row is written with the batch.
+    pub(super) fn note_outcome(
+        &mut self,
+        connection: &Connection,
+        consumer: ConsumerId,
+        outcome: &str,
+    ) -> rusqlite::Result<()> {
+        self.change(connection, consumer, |_| {})?;
+        if let Some(remembered) = self.consumers.get_mut(&consumer) {
+            remembered.last_outcome = Some(outcome.to_owned());
+        }
+        Ok(())
+    }
+
     /// Writes the rows of all consumers whose progress changed, once each.
     fn write_consumers(&mut self, connection: &Connection) -> rusqlite::Result<()> {
         for consumer in std::mem::take(&mut self.changed) {
@@ -153,6 +169,7 @@ impl Memory {
             };
             remembered.is_changed = false;
             pass_undeliverable(connection, remembered)?;
+            let last_outcome = remembered.last_outcome.take();
             let progress = &remembered.progress;
             let ahead = serde_json::to_string(&progress.ahead).expect("ranges are plain data");
             connection
@@ -160,6 +177,7 @@ impl Memory {
                 .execute(named_params! {
                     ":cursor": progress.cursor.cast_signed(),
                     ":ahead": ahead,
+                    ":last_outcome": last_outcome,
                     ":consumer": consumer.0,
                 })?;
         }
@@ -186,6 +204,7 @@ impl Memory {
             let remembered = Remembered {
                 endpoint,
                 progress: Progress { cursor, ahead },
+                last_outcome: None,
                 is_changed: false,
             };
             self.consumers.insert(consumer, remembered);

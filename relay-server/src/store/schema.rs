@@ -14,6 +14,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0003_replay_requests.sql"),
     include_str!("migrations/0004_consumer_filter.sql"),
     include_str!("migrations/0005_secret_use_and_signature_memory.sql"),
+    include_str!("migrations/0006_consumer_outcome.sql"),
 ];
 
 /// How long a connection waits for another one's lock. Only checkpoints ever make one wait.

@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
-use towline_shared::api::{Ack, EndpointLimits, OnFailure, Retention};
+use towline_shared::api::{Ack, EndpointLimits, LastOutcome, OnFailure, Retention};
 use towline_shared::event::{EventInfo, EventKind, HeadSource};
 use towline_shared::head::Head;
 use towline_shared::hop::Change;
@@ -263,6 +263,10 @@ pub struct ConsumerInfo {
     pub cursor: Seq,
     /// Deliverable events that wait, those that its filter would leave out among them.
     pub backlog: u64,
+    /// When the oldest of them came.
+    pub oldest_waiting: Option<Timestamp>,
+    /// What came of the last attempt that it reported.
+    pub last_outcome: Option<LastOutcome>,
     /// When it was made.
     pub created_at: Timestamp,
     /// Which events it wants, as its last session said.

@@ -5,9 +5,9 @@ use std::time::{Duration, SystemTime};
 use serde_json::json;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
-use towline_shared::api::{ConsumerList, Replays};
+use towline_shared::api::{ConsumerList, ConsumerView, Replays};
 use towline_shared::id::Seq;
-use towline_shared::outcome::Delivery;
+use towline_shared::outcome::{Delivery, Settled};
 use towline_shared::time::Timestamp;
 use towline_shared::wire::{FromClient, FromRelay, Goodbye, MAX_FRAME_BYTES, Reason};
 
@@ -181,6 +181,113 @@ async fn removed_events_are_a_gap() {
     };
     assert_eq!((gap.from, gap.to), (Seq(1), Seq(2)));
     assert_eq!(client.event().await.body, "2");
+}
+
+#[tokio::test]
+async fn a_consumer_that_is_reset_begins_anew_and_gets_again_what_it_had() {
+    let relay = Relay::start().await.with_line().await;
+    let (mut client, _) = Client::listen_as(&relay, &relay.admin, "laptop", 1).await;
+    for body in ["0", "1"] {
+        relay.post(body).await;
+        let event = client.event().await;
+        client.settle(&event).await;
+    }
+
+    let path = "/v1/endpoints/line/consumers/laptop/reset";
+    let to = json!({"to": "beginning"});
+    let (reset, (goodbye, _)) = tokio::join!(relay.json("POST", path, &to), client.goodbye());
+    let view: ConsumerView = serde_json::from_slice(&reset.body).unwrap();
+    let (mut client, welcome) = Client::listen_as(&relay, &relay.admin, "laptop", 1).await;
+
+    assert_eq!(goodbye.reason, Reason::Reset);
+    assert!(goodbye.reconnect_after_millis.is_some());
+    assert_eq!((view.cursor, view.backlog), (Seq(0), 2));
+    assert!(view.oldest_waiting.is_some());
+    assert_eq!((welcome.cursor, welcome.backlog), (Seq(0), 2));
+    let event = client.event().await;
+    assert_eq!(event.body, "0");
+    client.settle(&event).await;
+    let list: ConsumerList = relay.get("/v1/endpoints/line/consumers").await;
+    assert_eq!(list.consumers[0].cursor, Seq(1));
+}
+
+#[tokio::test]
+async fn a_reset_forwards_skips_what_waits() {
+    let relay = Relay::start().await.with_line().await;
+    drop(Client::listen_as(&relay, &relay.admin, "laptop", 1).await);
+    relay.post("0").await;
+    relay.post("1").await;
+
+    let path = "/v1/endpoints/line/consumers/laptop/reset";
+    relay.json("POST", path, &json!({"to": "now"})).await;
+    relay.post("2").await;
+    let (mut client, welcome) = Client::listen_as(&relay, &relay.admin, "laptop", 1).await;
+
+    assert_eq!(welcome.backlog, 1);
+    assert_eq!(client.event().await.body, "2");
+}
+
+#[tokio::test]
+async fn a_reset_to_what_is_not_there_is_refused_and_moves_nothing() {
+    let relay = Relay::start().await.with_line().await;
+    relay.post("0").await;
+    drop(Client::listen_as(&relay, &relay.admin, "laptop", 1).await);
+    let path = "/v1/endpoints/line/consumers/laptop/reset";
+    let ahead = Timestamp::from(SystemTime::now() + Duration::from_secs(3600));
+
+    let future = relay
+        .json("POST", path, &json!({"to": {"time": ahead}}))
+        .await;
+    let unknown = json!({"to": {"event": "evt_00000000000000000000000000"}});
+    let unknown = relay.json("POST", path, &unknown).await;
+    let nobody = path.replace("laptop", "nobody");
+    let nobody = relay.json("POST", &nobody, &json!({"to": "now"})).await;
+    let reader = relay
+        .token(&json!({"name": "r", "scopes": ["read", "listen"]}))
+        .await;
+    let to = json!({"to": "beginning"});
+    let reader = relay.call("POST", path, &reader.token, Some(&to)).await;
+
+    assert_eq!(future.status, 422, "{}", future.text());
+    assert!(future.text().contains("lies ahead"), "{}", future.text());
+    assert_eq!(
+        (unknown.status.as_u16(), unknown.code().as_str()),
+        (404, "unknown_event")
+    );
+    assert_eq!(
+        (nobody.status.as_u16(), nobody.code().as_str()),
+        (404, "unknown_consumer")
+    );
+    assert_eq!(reader.status, 403);
+    let list: ConsumerList = relay.get("/v1/endpoints/line/consumers").await;
+    assert_eq!(list.consumers[0].cursor, Seq(0));
+}
+
+#[tokio::test]
+async fn a_consumer_shows_its_session_and_its_last_outcome() {
+    let relay = Relay::start().await.with_line().await;
+    let (mut client, welcome) = Client::listen_as(&relay, &relay.admin, "laptop", 1).await;
+    relay.post("0").await;
+    let event = client.event().await;
+    client.settle(&event).await;
+
+    let list: ConsumerList = relay.get("/v1/endpoints/line/consumers").await;
+    drop(client);
+
+    let consumer = &list.consumers[0];
+    let session = consumer.session.as_ref().unwrap();
+    assert_eq!(
+        (session.id, session.token.as_str()),
+        (welcome.session, "admin")
+    );
+    assert!(session.remote.is_loopback());
+    let last = consumer.last_outcome.as_ref().unwrap();
+    assert_eq!(
+        (last.event, last.result.as_str()),
+        (event.header.event.id, "answered")
+    );
+    assert_eq!(last.settled, Some(Settled::Done));
+    assert_eq!(consumer.oldest_waiting, None);
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 
 use towline_shared::api::{ConsumerList, EndpointView, OnFailure, Usage};
 
+use super::super::consumers::view as consumers;
 use super::super::{Context, Exit, wall_clock};
 use super::{intake, keep, secrets};
 use crate::screen::table::{Cell, Table, Tone};
@@ -151,25 +152,11 @@ fn answer(endpoint: &EndpointView) -> String {
 }
 
 fn show_consumers(list: &ConsumerList, context: &Context) -> anyhow::Result<()> {
-    if list.consumers.is_empty() {
+    let Some(table) = consumers::table(&list.consumers) else {
         return Ok(());
-    }
-    let mut table = Table::new(&["CONSUMER", "CURSOR", "WAITING", "SESSION"]);
-    for consumer in &list.consumers {
-        let session = if consumer.is_connected {
-            Cell::new("connected", Tone::Good)
-        } else {
-            Cell::new("away", Tone::Quiet)
-        };
-        table.row([
-            consumer.name.as_str().into(),
-            consumer.cursor.to_string().into(),
-            consumer.backlog.to_string().into(),
-            session,
-        ]);
-    }
+    };
     context.screen.data("")?;
-    for line in table.lines(context.screen.terminal_columns(), 0) {
+    for line in table.lines(context.screen.terminal_columns(), 3) {
         context.screen.data(&line)?;
     }
     Ok(())
