@@ -39,16 +39,23 @@ async fn an_app_that_turns_a_good_delivery_away_hears_whose_side_it_is() {
         .wait_for_line("ready", |line| is_line(line, "ready").then_some(()))
         .await;
     let time = Timestamp::from(SystemTime::now()).as_seconds();
+    let signed = |time: i64| {
+        let signature = mac(SECRET, &format!("{time}.{BODY}"));
+        format!("Stripe-Signature: t={time},v1={signature}\r\n")
+    };
     let signature = mac(SECRET, &format!("{time}.{BODY}"));
-    let signed = format!("Stripe-Signature: t={time},v1={signature}\r\n");
 
-    let id = desk.send(&request(&path_of(&stripe), &signed, BODY)).await;
+    let id = desk
+        .send(&request(&path_of(&stripe), &signed(time), BODY))
+        .await;
     let line = listen
         .wait_for_line("the second look", |line| {
             is_line(line, "recheck").then(|| line.to_owned())
         })
         .await;
-    let taken = desk.send(&request(&path_of(&stripe), &signed, BODY)).await;
+    let taken = desk
+        .send(&request(&path_of(&stripe), &signed(time - 1), BODY))
+        .await;
     app.wait_for(2).await;
     let edited = ["replay", &id, "--set", "/n=2"];
     desk.done(&edited).await;
