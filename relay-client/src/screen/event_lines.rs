@@ -499,6 +499,41 @@ mod tests {
     }
 
     #[test]
+    fn a_repeat_names_its_first_and_how_it_is_delivered_all_the_same() {
+        let first = EventId::from_bytes([3; 16]);
+        let mut info = event(Verdict::Unchecked);
+        info.duplicate_of = Some(first);
+        let lines = |info: &EventInfo, replayed_at| {
+            let request = Arrival {
+                info,
+                method: "POST",
+                target: "/in/key",
+                replayed_at,
+            };
+            arrival(request, &Layout::new(None, TimeZone::UTC)).join("\n")
+        };
+
+        let delivered = lines(&info, None);
+        info.is_deliverable = false;
+        let held = lines(&info, None);
+
+        assert!(
+            held.contains("--=") && !delivered.contains("--="),
+            "{held}\n{delivered}"
+        );
+        assert!(held.contains(&format!("a repeat of {first}")), "{held}");
+        assert!(
+            held.contains(&format!("`towline replay {}`", info.id)),
+            "{held}"
+        );
+        assert!(
+            delivered.contains("delivered as the endpoint says"),
+            "{delivered}"
+        );
+        assert!(!lines(&info, Some(info.received_at)).contains("a repeat of"));
+    }
+
+    #[test]
     fn a_wide_terminal_shows_everything() {
         assert_snapshot!(shown(Some(140)));
     }

@@ -110,7 +110,7 @@ mod tests {
         }
     }
 
-    fn warned(old: SecretView, new: SecretView) -> Option<String> {
+    fn warned(old: &SecretView, new: &SecretView) -> Option<String> {
         let name = old.name.clone();
         let endpoint = serde_json::json!({
             "name": "orders", "url": "", "ack": { "status": 200 }, "on_failure": "reject",
@@ -140,15 +140,18 @@ mod tests {
     fn a_secret_that_is_out_of_use_goes_without_a_warning() {
         let new = || secret("new", 5, Some(0));
 
-        assert_eq!(warned(secret("old", 9, Some(8)), new()), None);
-        assert_eq!(warned(secret("old", 0, None), new()), None);
-        assert_eq!(warned(secret("old", 0, None), secret("new", 0, None)), None);
+        assert_eq!(warned(&secret("old", 9, Some(8)), &new()), None);
+        assert_eq!(warned(&secret("old", 0, None), &new()), None);
+        assert_eq!(
+            warned(&secret("old", 0, None), &secret("new", 0, None)),
+            None
+        );
     }
 
     #[test]
     fn a_secret_that_was_used_lately_or_alone_is_warned_of() {
-        let lately = warned(secret("old", 9, Some(7)), secret("new", 5, Some(0))).unwrap();
-        let alone = warned(secret("old", 9, Some(300)), secret("new", 0, None)).unwrap();
+        let lately = warned(&secret("old", 9, Some(7)), &secret("new", 5, Some(0))).unwrap();
+        let alone = warned(&secret("old", 9, Some(300)), &secret("new", 0, None)).unwrap();
 
         let expected = "still in use (last used 7 d ago, 9 uses)";
         assert!(lately.contains(expected), "{lately}");
