@@ -28,6 +28,7 @@ mod capture;
 mod tokens;
 mod readers;
 mod sweeper;
+mod probe;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -38,7 +39,6 @@ pub use body::{Body, BodyFile, BodyWriter};
 pub use error::StoreError;
 use parking_lot::Mutex;
 pub use retention::Usage;
-use rusqlite::named_params;
 use tokio_util::sync::CancellationToken;
 use towline_shared::filter::Filter;
 use towline_shared::id::{ConsumerName, EventId, Seq};
@@ -60,9 +60,6 @@ use sealing::Sealer;
 use sweeper::Sweeper;
 use trimming::TRIM_STEP;
 use writer::{Writer, WriterThread, Writing};
-
-const PROBE: &str = "INSERT INTO probe (only, probed_at) VALUES (1, :now)
-    ON CONFLICT (only) DO UPDATE SET probed_at = excluded.probed_at";
 
 /// How to open a store.
 #[derive(Clone, Debug)]
@@ -186,22 +183,6 @@ impl Store {
         // The writer has reported a panic of its own by then.
         let _ = tokio::task::spawn_blocking(move || inner.stop_writing()).await;
         self.inner.readers.close();
-    }
-
-    /// Writes and syncs a probe row, so that `/readyz` tells the truth about the disk.
-    ///
-    /// # Errors
-    /// [`StoreError::Unwritable`] when the disk takes nothing.
-    pub async fn probe(&self) -> Result<(), StoreError> {
-        let now = now();
-        self.write(move |writing| {
-            writing
-                .connection
-                .prepare_cached(PROBE)?
-                .execute(named_params! { ":now": now.as_millis().cast_signed() })?;
-            Ok(())
-        })
-        .await
     }
 
     fn writer(&self) -> Result<Arc<Writer>, StoreError> {

@@ -42,6 +42,7 @@
 
 mod consumers;
 mod events;
+mod secrets;
 mod tokens;
 
 use std::collections::BTreeMap;
@@ -55,6 +56,7 @@ pub use events::{
     AskReplays, AttemptView, DeliveryIdChoice, EventDetail, EventList, EventSummary, ReplayView,
     Replays, Resign,
 };
+pub use secrets::{NewSecret, PutSecret, SecretView};
 pub use tokens::{CreateToken, CreatedToken, TokenList, TokenView};
 
 /// An error (RFC 9457).
@@ -153,21 +155,6 @@ pub struct OauthClient {
     pub secret: SecretName,
     /// Its id.
     pub client_id: String,
-}
-
-/// One secret, without its content.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SecretView {
-    /// Its name.
-    pub name: SecretName,
-    /// When it was added.
-    pub created_at: Timestamp,
-    /// How many kept events it has checked since it was added or replaced.
-    #[serde(default)]
-    pub uses: u64,
-    /// When the latest of them was received.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub last_used_at: Option<Timestamp>,
 }
 
 /// The answer that a sender gets once its event is kept.
@@ -310,22 +297,6 @@ pub struct CreateEndpoint {
     pub secrets: Vec<NewSecret>,
 }
 
-/// A secret to add; the one type here that carries a secret, and only towards the relay.
-#[derive(Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct NewSecret {
-    /// Its name.
-    pub name: SecretName,
-    /// The secret as the provider shows it.
-    pub secret: String,
-}
-
-impl std::fmt::Debug for NewSecret {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "NewSecret({})", self.name)
-    }
-}
-
 /// A change of an endpoint; absent fields stay, `null` clears.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -384,17 +355,6 @@ mod nullable {
     ) -> Result<Option<Option<String>>, D::Error> {
         Option::deserialize(deserializer).map(Some)
     }
-}
-
-/// A secret to put under a name.
-#[derive(Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct PutSecret {
-    /// The secret as the provider shows it.
-    pub secret: String,
-    /// Whether a secret of the same name is replaced; otherwise it is a conflict (409).
-    #[serde(default)]
-    pub replace: bool,
 }
 
 /// What an endpoint keeps now.
