@@ -126,6 +126,10 @@ impl Head {
         version: Version,
         fields: impl IntoIterator<Item = (&'a [u8], &'a [u8])>,
     ) -> Result<Self, HeadError> {
+        // A line end in a part would begin a line of its own, which reads as another field.
+        if !is_token(method.as_bytes()) || !target.iter().all(|&byte| is_target_byte(byte)) {
+            return Err(HeadError::RequestLine);
+        }
         let mut raw = Vec::with_capacity(512);
         raw.extend_from_slice(method.as_bytes());
         raw.push(b' ');
@@ -133,11 +137,8 @@ impl Head {
         raw.push(b' ');
         raw.extend_from_slice(version.as_str().as_bytes());
         raw.extend_from_slice(b"\r\n");
-        for (name, value) in fields {
-            raw.extend_from_slice(name);
-            raw.extend_from_slice(b": ");
-            raw.extend_from_slice(value);
-            raw.extend_from_slice(b"\r\n");
+        for (index, (name, value)) in fields.into_iter().enumerate() {
+            push_field(&mut raw, index + 1, name, value)?;
         }
         raw.extend_from_slice(b"\r\n");
         Self::parse(raw)
@@ -186,23 +187,15 @@ impl Head {
     /// # Errors
     /// As [`Head::parse`].
     pub fn with_value(&self, name: &str, value: &[u8]) -> Result<Self, HeadError> {
-        let is_clean = value.iter().all(|&byte| is_value_byte(byte));
         let mut raw = self.request_line().to_vec();
         let mut is_written = false;
-        for (index, field) in (1..).zip(self.fields()) {
-            if !is_clean && field.name.eq_ignore_ascii_case(name.as_bytes()) {
-                return Err(FieldError::Value { index }.into());
-            }
+        for (index, field) in self.fields().enumerate() {
             if !field.name.eq_ignore_ascii_case(name.as_bytes()) {
                 raw.extend_from_slice(field.line);
-            } else if std::mem::replace(&mut is_written, true) {
-                continue;
-            } else {
-                raw.extend_from_slice(field.name);
-                raw.extend_from_slice(b": ");
-                raw.extend_from_slice(value);
+                raw.extend_from_slice(b"\r\n");
+            } else if !std::mem::replace(&mut is_written, true) {
+                push_field(&mut raw, index + 1, field.name, value)?;
             }
-            raw.extend_from_slice(b"\r\n");
         }
         raw.extend_from_slice(b"\r\n");
         Self::parse(raw)
@@ -220,6 +213,25 @@ impl Head {
                 trim(last).eq_ignore_ascii_case(b"chunked")
             })
     }
+}
+
+fn push_field(
+    raw: &mut Vec<u8>,
+    index: usize,
+    name: &[u8],
+    value: &[u8],
+) -> Result<(), FieldError> {
+    if !is_token(name) {
+        return Err(FieldError::Name { index });
+    }
+    if !value.iter().all(|&byte| is_value_byte(byte)) {
+        return Err(FieldError::Value { index });
+    }
+    raw.extend_from_slice(name);
+    raw.extend_from_slice(b": ");
+    raw.extend_from_slice(value);
+    raw.extend_from_slice(b"\r\n");
+    Ok(())
 }
 
 /// Visible ASCII and bytes from 0x80: what hyper takes in a request target.
@@ -263,6 +275,23 @@ mod tests {
         assert_eq!(changed.as_bytes(), &expected[..]);
         assert_eq!(head.with_value("absent", b"1").unwrap(), head);
         assert!(head.with_value("host", b"a\r\nb: 1").is_err());
+    }
+
+    #[test]
+    fn no_part_of_a_built_head_can_bring_a_line_of_its_own() {
+        let build = |method: &str, target: &[u8], name: &[u8], value: &[u8]| {
+            Head::build(method, target, Version::Http11, [(name, value)])
+        };
+
+        assert!(build("GET", b"/", b"A", b"1").is_ok());
+        for (method, target, name, value) in [
+            ("GET", &b"/"[..], &b"A"[..], &b"1\r\nB: 2"[..]),
+            ("GET", b"/", b"A: 1\r\nB", b"2"),
+            ("GET", b"/ HTTP/1.1\r\nB: 2\r\nC:", b"A", b"1"),
+            ("GET / HTTP/1.1\r\nB:", b"x", b"A", b"1"),
+        ] {
+            assert!(build(method, target, name, value).is_err());
+        }
     }
 
     #[test]
