@@ -196,6 +196,9 @@ fn rfc9421(
             .map_err(|_| malformed(format!("the header `{name}` is not text")))
     };
     let input = text(header(delivery, "signature-input")?, "signature-input")?;
+    if delivery.header_values("signature").len() > 1 {
+        header(delivery, "signature")?;
+    }
     let value = text(value, "signature")?;
     let unreadable =
         || malformed("`Signature-Input` and `Signature` are not one labelled signature");

@@ -5,9 +5,12 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value};
 
 use super::condition::Test;
+use super::delivery::Delivery;
+use super::evaluate::Evaluation;
 use super::scheme::{Method, Scheme};
 use super::template::{Source, Template};
-use super::{Provider, Settings, SignError, Unsigned, sign};
+use super::{Body, Provider, Request, Settings, SignError, Unsigned, sign};
+use crate::head::{Head, Version};
 use crate::id::SecretName;
 use crate::secret::Secret;
 use crate::time::Timestamp;
@@ -102,7 +105,7 @@ impl Sample {
     fn rendered(&self, template: &Template) -> Option<String> {
         self.with_settings(|settings| {
             let unsigned = self.unsigned("https://relay.example/");
-            sign::rendered(&unsigned, settings, template)
+            rendered(&unsigned, settings, template)
         })
     }
 
@@ -135,6 +138,22 @@ impl Sample {
             fetched: &BTreeMap::new(),
         })
     }
+}
+
+/// The text of a template about a request that is not signed yet.
+fn rendered(
+    request: &Unsigned<'_>,
+    settings: &Settings<'_>,
+    template: &Template,
+) -> Option<String> {
+    let head = Head::build(request.method, b"/", Version::Http11, []).ok()?;
+    let request = Request {
+        head: &head,
+        url: request.url,
+        body: Body::Bytes(request.body),
+    };
+    let delivery = Delivery::new(&request, settings);
+    Evaluation::new(&delivery).render_text(template).ok()
 }
 
 /// Values for the parameters that the scheme reads; those that it wants to be absent stay so.

@@ -1,6 +1,7 @@
 //! Makes the header fields that a provider would send: the way of `attempt`, backwards. What the scheme reads
 //! besides the body is taken from the request where it is there, and made afresh where it is not.
 
+mod by_scheme;
 mod own_key;
 mod value;
 
@@ -20,6 +21,7 @@ use value::{through_filters_backwards, unusable, written};
 
 type Fields = Vec<(String, String)>;
 
+pub(super) use by_scheme::by_scheme;
 pub(super) use own_key::{headers_by_own_key, key_kinds, public_key_text};
 
 /// The header fields that make the request valid, in order.
@@ -51,39 +53,6 @@ pub(super) fn headers(
     }
     Err(first_error
         .unwrap_or_else(|| SignError::Unusable(format!("`{}` has no such scheme", provider.slug))))
-}
-
-/// The header fields that make the request valid by one scheme.
-pub(super) fn by_scheme(
-    provider: &Provider,
-    scheme: &Scheme,
-    request: &Unsigned<'_>,
-    settings: &Settings<'_>,
-) -> Result<Fields, SignError> {
-    let signing = Signing {
-        provider,
-        scheme,
-        request,
-        settings,
-        key: None,
-    };
-    signing.fields()
-}
-
-/// The text of a template about a request that is not signed yet.
-pub(super) fn rendered(
-    request: &Unsigned<'_>,
-    settings: &Settings<'_>,
-    template: &Template,
-) -> Option<String> {
-    let head = Head::build(request.method, b"/", Version::Http11, []).ok()?;
-    let request = Request {
-        head: &head,
-        url: request.url,
-        body: Body::Bytes(request.body),
-    };
-    let delivery = Delivery::new(&request, settings);
-    Evaluation::new(&delivery).render_text(template).ok()
 }
 
 /// The rank of schemes for which only the provider has the key.

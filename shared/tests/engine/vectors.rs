@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::io;
 
+use towline_shared::verdict::{Cause, Verdict};
 use towline_shared::verify::{Body, Provider, StreamedBody};
 
 use crate::case::{Case, cases};
@@ -59,6 +60,27 @@ fn a_request_names_the_published_key_that_it_needs() {
 
         assert!(case.fetched.contains_key(&name), "{name}");
         assert_eq!(wanted(&case), None);
+    }
+
+    assert!(count > 0);
+}
+
+#[test]
+fn a_message_signature_stands_in_one_field_even_beside_an_empty_one() {
+    let mut count = 0;
+    for mut case in cases().filter(|case| case.is_valid() && case.provider == "mailchannels") {
+        count += 1;
+        case.request
+            .headers
+            .push(("Signature".to_owned(), String::new()));
+
+        let verdict = case.apply(Body::Bytes(&case.body()), |provider, request, settings| {
+            provider.check(request, settings)
+        });
+
+        let is_refused =
+            matches!(verdict, Verdict::Failed(failure) if failure.cause == Cause::AmbiguousHeader);
+        assert!(is_refused, "{}", case.name);
     }
 
     assert!(count > 0);
