@@ -26,6 +26,7 @@ mod long_and_slow;
 mod no_room;
 mod oauth;
 mod own_keys;
+mod providers_in_code;
 mod readme;
 mod resign;
 mod resume;

@@ -29,6 +29,9 @@ pub(super) enum Special {
 }
 
 impl Special {
+    /// The names of all builders without an argument.
+    pub(super) const NAMES: [&str; 4] = ["form_sorted", "plivo_v3", "contentful", "atlassian_qsh"];
+
     /// The builder with this name.
     pub(super) fn parse(name: &str) -> Option<Self> {
         match name {
@@ -59,6 +62,14 @@ impl Special {
     /// Whether the builder's text has the body in it, or a part of it.
     pub(super) const fn signs_body(&self) -> bool {
         !matches!(self, Self::AtlassianQueryHash)
+    }
+
+    /// Whether the builder's text has the public URL in it, or a part of it.
+    pub(super) const fn signs_url(&self) -> bool {
+        matches!(
+            self,
+            Self::PlivoV3 | Self::Contentful | Self::AtlassianQueryHash
+        )
     }
 
     /// Builds the text for a request that was sent to `url`.

@@ -13,17 +13,13 @@ const MAX_EXPRESSIONS: usize = 64;
 const MAX_FILTERS: usize = 8;
 
 /// The names of sources, for those who mistype one.
-const SOURCES: [&str; 10] = [
+const SOURCES: [&str; 6] = [
     "body",
     "nonempty_body",
     "method",
     "url",
     "url_noquery",
     "secret",
-    "form_sorted",
-    "plivo_v3",
-    "contentful",
-    "atlassian_qsh",
 ];
 
 /// The kinds of sources that have a name behind a dot.
@@ -275,15 +271,11 @@ impl Source {
 
     /// Whether it is the public URL or a part of it.
     pub(super) const fn is_of_url(&self) -> bool {
-        matches!(
-            self,
-            Self::Url
-                | Self::UrlWithoutQuery
-                | Self::Query(_)
-                | Self::Special(
-                    Special::PlivoV3 | Special::Contentful | Special::AtlassianQueryHash
-                )
-        )
+        match self {
+            Self::Url | Self::UrlWithoutQuery | Self::Query(_) => true,
+            Self::Special(special) => special.signs_url(),
+            _ => false,
+        }
     }
 
     /// Compiles the name of a source.
@@ -299,10 +291,12 @@ impl Source {
             "url" => Self::Url,
             "url_noquery" => Self::UrlWithoutQuery,
             "secret" => Self::Secret,
-            _ => Self::Special(
-                Special::parse(name)
-                    .ok_or_else(|| unknown_source(name, did_you_mean(name, SOURCES)))?,
-            ),
+            _ => Self::Special(Special::parse(name).ok_or_else(|| {
+                unknown_source(
+                    name,
+                    did_you_mean(name, SOURCES.into_iter().chain(Special::NAMES)),
+                )
+            })?),
         })
     }
 
