@@ -209,28 +209,50 @@ async fn a_deleted_endpoint_takes_its_pinned_events_with_it() {
 #[tokio::test]
 async fn a_database_of_the_first_schema_counts_its_bytes_when_it_is_opened() {
     let folder = tempfile::tempdir().unwrap();
-    let store = open(&folder);
-    let orders = endpoint(&store, "orders").await;
-    append_many(&store, &orders, 3).await;
-    store.close().await;
-    drop(store);
-    let database = folder.path().join("towline.db");
-    let connection = Connection::open(&database).unwrap();
-    let undo =
-        "ALTER TABLE event DROP COLUMN volume; ALTER TABLE endpoint DROP COLUMN trimmed_volume;
-        DROP TABLE pin";
-    connection.execute_batch(undo).unwrap();
-    let migration = include_str!("../migrations/0002_retention.sql");
-    connection.execute_batch(migration).unwrap();
-    drop(connection);
+    make_database_of_first_schema(&folder.path().join("towline.db"));
 
     let store = open(&folder);
 
+    let orders = store.endpoints().await.unwrap().remove(0);
     let usage = store.usage(orders.id).await.unwrap();
     assert_eq!((usage.events, usage.bytes), (3, 3 * HEAD_AND_BODY));
-    append_many(&store, &orders, 1).await;
+    assert_eq!(append_many(&store, &orders, 1).await[0].info.seq, Seq(4));
     assert_eq!(
         store.usage(orders.id).await.unwrap().bytes,
         4 * HEAD_AND_BODY
     );
+}
+
+/// A database as the first version left it: an endpoint without secrets, and three events.
+fn make_database_of_first_schema(database: &Path) {
+    let connection = Connection::open(database).unwrap();
+    connection
+        .execute_batch(include_str!("../migrations/0001_first.sql"))
+        .unwrap();
+    connection.pragma_update(None, "user_version", 1).unwrap();
+    let settings = r#"{"ack":{"status":200},"on_failure":"reject","max_body":1048576}"#;
+    let key = EndpointKey::new([7; 20]).to_string();
+    connection
+        .execute(
+            "INSERT INTO endpoint (endpoint_id, name, key, settings, created_at) VALUES (1, 'orders', ?1, ?2, 1)",
+            (key, settings),
+        )
+        .unwrap();
+    let facts = r#"{"remote":"127.0.0.1","tls":true,"kind":"webhook","verdict":{"result":"unchecked"},"head_source":"recorded"}"#;
+    for seq in 1..=3_i64 {
+        connection
+            .execute(
+                "INSERT INTO event VALUES (?1, ?2, ?3, 1, ?4, ?5, 4, '', ?6, ?7)",
+                (
+                    (1 << 40) + seq,
+                    [seq as u8; 16],
+                    seq * 1000,
+                    seq,
+                    facts,
+                    &b"POST /in/k?q HTTP/1.1\r\nX-a: 1\r\n\r\n"[..],
+                    &b"body"[..],
+                ),
+            )
+            .unwrap();
+    }
 }
