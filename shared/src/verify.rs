@@ -9,6 +9,7 @@ mod json;
 mod url;
 mod encoding;
 mod trouble;
+mod effort;
 mod delivery;
 mod evaluate;
 mod fingerprint;

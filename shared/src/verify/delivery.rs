@@ -4,6 +4,7 @@ use std::cell::OnceCell;
 
 use serde_json::value::RawValue;
 
+use super::effort::Effort;
 use super::issued::IssuedTokens;
 use super::json;
 use super::template::Source;
@@ -24,18 +25,21 @@ pub(super) struct Delivery<'r> {
     pub(super) tokens: Option<&'r dyn IssuedTokens>,
     /// Whether the reason of a failure is looked for.
     pub(super) is_explained: bool,
+    /// What its check has cost.
+    pub(super) effort: Effort,
     streamed_whole: OnceCell<Result<Vec<u8>, Failing>>,
     is_json: OnceCell<bool>,
     form: OnceCell<Result<Vec<(String, String)>, Failing>>,
 }
 
 impl<'r> Delivery<'r> {
-    pub(super) const fn new(request: &'r Request<'r>, settings: &'r Settings<'r>) -> Self {
+    pub(super) fn new(request: &'r Request<'r>, settings: &'r Settings<'r>) -> Self {
         Self {
             request,
             settings,
             tokens: None,
             is_explained: true,
+            effort: Effort::new(length_of(request.body)),
             streamed_whole: OnceCell::new(),
             is_json: OnceCell::new(),
             form: OnceCell::new(),
@@ -43,7 +47,7 @@ impl<'r> Delivery<'r> {
     }
 
     /// A request at a relay that gives tokens out.
-    pub(super) const fn with_tokens(
+    pub(super) fn with_tokens(
         request: &'r Request<'r>,
         settings: &'r Settings<'r>,
         tokens: &'r dyn IssuedTokens,
@@ -190,10 +194,7 @@ impl<'r> Delivery<'r> {
 
     /// The length of the body in bytes.
     pub(super) fn body_length(&self) -> u64 {
-        match self.request.body {
-            Body::Bytes(bytes) => bytes.len() as u64,
-            Body::Streamed(body) => body.length(),
-        }
+        length_of(self.request.body)
     }
 
     /// Passes the body to `sink` piece by piece.
@@ -210,6 +211,13 @@ impl<'r> Delivery<'r> {
                 )
             }),
         }
+    }
+}
+
+fn length_of(body: Body<'_>) -> u64 {
+    match body {
+        Body::Bytes(bytes) => bytes.len() as u64,
+        Body::Streamed(body) => body.length(),
     }
 }
 

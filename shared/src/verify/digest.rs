@@ -81,16 +81,12 @@ impl Hash {
 
     /// The hash of `bytes`.
     pub(super) fn digest(self, bytes: &[u8]) -> Vec<u8> {
-        let mut digester = self.begin();
-        digester.update(bytes);
-        digester.finish()
+        self.begin().finish_with(bytes)
     }
 
     /// The HMAC of `bytes` under `key`.
     pub(super) fn hmac(self, key: &[u8], bytes: &[u8]) -> Vec<u8> {
-        let mut digester = self.begin_hmac(key);
-        digester.update(bytes);
-        digester.finish()
+        self.begin_hmac(key).finish_with(bytes)
     }
 }
 
@@ -107,6 +103,12 @@ impl Digester {
             Self::HmacSha384(running) => Mac::update(running, piece),
             Self::HmacSha512(running) => Mac::update(running, piece),
         }
+    }
+
+    /// The result when this is the last piece.
+    pub(super) fn finish_with(mut self, piece: &[u8]) -> Vec<u8> {
+        self.update(piece);
+        self.finish()
     }
 
     /// The result.

@@ -218,7 +218,8 @@ impl<'a> Evaluation<'a> {
     }
 }
 
-fn is_whole_body(expression: &Expression) -> bool {
+/// Whether the expression is the body as it came, which is not held in memory for it.
+pub(super) fn is_whole_body(expression: &Expression) -> bool {
     expression.source == Source::Body && expression.filters.is_empty()
 }
 

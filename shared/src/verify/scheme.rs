@@ -173,7 +173,7 @@ impl Scheme {
     pub(super) fn needs_secret(&self) -> bool {
         match &self.method {
             Method::Signed(signed) => matches!(signed.key, KeySource::Secret(_)),
-            Method::Equals(expected) => mentions_secret(expected),
+            Method::Equals(expected) => expected.mentions(|source| *source == Source::Secret),
             Method::Jwt(rule) => rule.published.is_none(),
             Method::HttpSignature(_) => true,
             // Without a secret no token was given out, so that nothing matches.
@@ -236,11 +236,6 @@ pub(super) fn described_place(place: &Template) -> String {
         Some(expression) => expression.source.to_string(),
         None => format!("`{}`", place.text),
     }
-}
-
-fn mentions_secret(template: &Template) -> bool {
-    let mut expressions = template.expressions().into_iter();
-    expressions.any(|expression| expression.source == Source::Secret)
 }
 
 #[cfg(test)]

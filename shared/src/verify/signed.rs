@@ -2,18 +2,26 @@
 
 use std::borrow::Cow;
 
-use super::asymmetric::PublicKey;
+use super::asymmetric::{PublicKey, SignatureAlgorithm};
 use super::candidates::Candidates;
 use super::delivery::Delivery;
 use super::digest::{Digester, is_equal};
-use super::evaluate::Evaluation;
+use super::effort::Effort;
+use super::evaluate::{Evaluation, is_whole_body};
 use super::fingerprint::{Fingerprint, Proof};
 use super::jwt::IndexedSecret;
 use super::scheme::{Algorithm, KeySource, Scheme, Signed, described_place};
-use super::template::Template;
+use super::template::{Source, Template};
 use super::trouble::{Failing, Trouble};
 use super::url::UrlParts;
 use crate::verdict::Cause;
+
+/// One that may have made the signatures: a secret by its index, or the provider by the key that it publishes.
+struct Signer<'s> {
+    index: Option<usize>,
+    secret: Option<&'s [u8]>,
+    key: ReadyKey<'s>,
+}
 
 /// A key that is ready to check signatures.
 enum ReadyKey<'k> {
@@ -44,7 +52,7 @@ impl Signed {
         self.refuse_answered_challenge(evaluation)?;
         let mut is_readable = false;
         let mut failing = None;
-        for group in &groups {
+        for group in &self.distinct(groups) {
             let signatures = self.decoded(group);
             if signatures.is_empty() {
                 continue;
@@ -70,6 +78,26 @@ impl Signed {
                 self.form()
             )),
         })
+    }
+
+    /// The groups that need a digest each: where nothing reads their named parts, they are one.
+    fn distinct<'v>(&self, groups: Vec<Candidates<'v>>) -> Vec<Candidates<'v>> {
+        let key = match &self.key {
+            KeySource::Secret(key) => Some(key),
+            KeySource::Fetched(_) => None,
+        };
+        let time = self.timestamp.as_ref().map(|rule| &rule.from);
+        let mut readers = self.messages.iter().chain(key).chain(time);
+        let is_fetched = key.is_none();
+        let is_part = |source: &Source| matches!(source, Source::Signature(_));
+        if is_fetched || readers.any(|template| template.mentions(is_part)) {
+            return groups;
+        }
+        let signatures = groups.into_iter().flat_map(|group| group.signatures);
+        vec![Candidates {
+            parts: Vec::new(),
+            signatures: signatures.collect(),
+        }]
     }
 
     /// The encodings in words.
@@ -116,37 +144,65 @@ impl Signed {
             signature_parts: &group.parts,
             ..*evaluation
         };
-        let mut failing = None;
-        let fetched = [(None, None)];
-        let own: Vec<_> = secrets
-            .iter()
-            .map(|(index, secret)| (Some(*index), Some(*secret)))
-            .collect();
-        let is_fetched = matches!(self.key, KeySource::Fetched(_));
-        for (index, secret) in if is_fetched { &fetched[..] } else { &own } {
-            let evaluation = Evaluation {
-                secret: *secret,
-                ..evaluation
-            };
-            let key = match self.ready_key(&evaluation)? {
-                Ok(key) => key,
-                Err(bad_secret) => {
-                    failing.get_or_insert(bad_secret);
+        let (keys, bad_secret) = self.ready_keys(&evaluation, secrets)?;
+        let mut failing = bad_secret;
+        for url in self.url_variants(evaluation.delivery) {
+            for message in &self.messages {
+                let evaluation = Evaluation {
+                    url: Some(&url),
+                    ..evaluation
+                };
+                let Some(signer) = self.signer(&keys, message, signatures, &evaluation)? else {
                     continue;
+                };
+                let evaluation = Evaluation {
+                    secret: signer.secret,
+                    ..evaluation
+                };
+                let now = evaluation.delivery.settings.now;
+                let rule = self.timestamp.as_ref();
+                match rule.map_or(Ok(()), |rule| rule.check(&evaluation, now)) {
+                    Ok(()) => {
+                        return Ok(Proof {
+                            signer: signer.index,
+                            signed: Some(Fingerprint::of_message(message, &evaluation)?),
+                        });
+                    }
+                    Err(time) => failing = Some(time),
                 }
-            };
-            match self.check_key(&key, signatures, &evaluation)? {
-                None => {}
-                Some(Ok(signed)) => {
-                    return Ok(Proof {
-                        signer: *index,
-                        signed: Some(signed),
-                    });
-                }
-                Some(Err(time)) => failing = Some(time),
             }
         }
         Err(GroupFailing::Open(failing))
+    }
+
+    /// The keys that are ready, and why the first secret that cannot be one is not.
+    fn ready_keys<'a>(
+        &self,
+        evaluation: &Evaluation<'a>,
+        secrets: &[IndexedSecret<'a>],
+    ) -> Result<(Vec<Signer<'a>>, Option<Failing>), Failing> {
+        let own = secrets
+            .iter()
+            .map(|(index, secret)| (Some(*index), Some(*secret)));
+        let candidates: Vec<_> = match self.key {
+            KeySource::Fetched(_) => vec![(None, None)],
+            KeySource::Secret(_) => own.collect(),
+        };
+        let mut ready = Vec::new();
+        let mut failing = None;
+        for (index, secret) in candidates {
+            let evaluation = Evaluation {
+                secret,
+                ..*evaluation
+            };
+            match self.ready_key(&evaluation)? {
+                Ok(key) => ready.push(Signer { index, secret, key }),
+                Err(bad_secret) => {
+                    failing.get_or_insert(bad_secret);
+                }
+            }
+        }
+        Ok((ready, failing))
     }
 
     /// The key, or why the secret cannot be one.
@@ -178,77 +234,114 @@ impl Signed {
         }
     }
 
-    /// `None` when no signature is this key's; else what it signs, or why the time is wrong.
-    fn check_key(
+    /// The first of the keys by which one of the signatures is the message's. What the keys have in common is
+    /// done once: a message that must be put together is, and each MAC is compared with all signatures.
+    fn signer<'k, 'a>(
         &self,
-        key: &ReadyKey<'_>,
-        signatures: &[Vec<u8>],
-        evaluation: &Evaluation<'_>,
-    ) -> Result<Option<Result<Fingerprint, Failing>>, Failing> {
-        let mut time_failing = None;
-        for url in self.url_variants(evaluation.delivery) {
-            for message in &self.messages {
-                let evaluation = Evaluation {
-                    url: Some(&url),
-                    ..*evaluation
-                };
-                if !self.matches(key, message, signatures, &evaluation)? {
-                    continue;
-                }
-                let now = evaluation.delivery.settings.now;
-                let rule = self.timestamp.as_ref();
-                match rule.map_or(Ok(()), |rule| rule.check(&evaluation, now)) {
-                    Ok(()) => {
-                        let signed = Fingerprint::of_message(message, &evaluation)?;
-                        return Ok(Some(Ok(signed)));
-                    }
-                    Err(failing) => time_failing = Some(Err(failing)),
-                }
-            }
-        }
-        Ok(time_failing)
-    }
-
-    fn matches(
-        &self,
-        key: &ReadyKey<'_>,
+        keys: &'k [Signer<'a>],
         message: &Template,
         signatures: &[Vec<u8>],
         evaluation: &Evaluation<'_>,
-    ) -> Result<bool, Failing> {
-        let digester = match (self.algorithm, key) {
-            (Algorithm::Hmac(hash), ReadyKey::Symmetric(key)) => hash.begin_hmac(key),
-            (Algorithm::Hash(hash), ReadyKey::Symmetric(_)) => hash.begin(),
-            (Algorithm::PublicKey(algorithm), ReadyKey::Public(key)) => {
-                let message = evaluation.render(message).map_err(Trouble::into_failing)?;
-                let mut signatures = signatures.iter();
-                return Ok(signatures.any(|signature| key.verifies(algorithm, &message, signature)));
-            }
-            _ => return Ok(false),
+    ) -> Result<Option<&'k Signer<'a>>, Failing> {
+        let effort = &evaluation.delivery.effort;
+        let is_piecewise = message.mentions(|source| *source == Source::Secret)
+            || message.expressions().into_iter().any(is_whole_body);
+        let is_public = matches!(self.algorithm, Algorithm::PublicKey(_));
+        let whole = if is_piecewise && !is_public {
+            None
+        } else {
+            effort.hash(read_length(message, evaluation))?;
+            Some(evaluation.render(message).map_err(Trouble::into_failing)?)
         };
-        let expected = digest_of(digester, message, evaluation)?;
-        // Every candidate is compared, so that time does not tell which one came close.
-        let hits = signatures
-            .iter()
-            .filter(|signature| is_equal(&expected, signature))
-            .count();
-        Ok(hits > 0)
+        for signer in keys {
+            let evaluation = Evaluation {
+                secret: signer.secret,
+                ..*evaluation
+            };
+            let digester = match (self.algorithm, &signer.key) {
+                (Algorithm::Hmac(hash), ReadyKey::Symmetric(key)) => hash.begin_hmac(key),
+                (Algorithm::Hash(hash), ReadyKey::Symmetric(_)) => hash.begin(),
+                (Algorithm::PublicKey(algorithm), ReadyKey::Public(key)) => {
+                    let whole = whole.as_deref().unwrap_or_default();
+                    if verifies_any(key, algorithm, whole, signatures, effort)? {
+                        return Ok(Some(signer));
+                    }
+                    continue;
+                }
+                _ => continue,
+            };
+            let expected = match &whole {
+                Some(whole) => {
+                    effort.hash(whole.len() as u64)?;
+                    digester.finish_with(whole)
+                }
+                None => {
+                    effort.hash(read_length(message, &evaluation))?;
+                    digest_of(digester, message, &evaluation)?
+                }
+            };
+            // Every candidate is compared, so that time does not tell which one came close.
+            let hits = signatures
+                .iter()
+                .filter(|signature| is_equal(&expected, signature));
+            if hits.count() > 0 {
+                return Ok(Some(signer));
+            }
+        }
+        Ok(None)
     }
 
     /// The public URL in the forms that the provider may have signed.
     pub(super) fn url_variants<'a>(&self, delivery: &Delivery<'a>) -> Vec<Cow<'a, str>> {
         let url = delivery.request.url;
         let mut variants = vec![Cow::Borrowed(url)];
+        let mut add = |variant: String| {
+            if !variants.iter().any(|known| **known == variant) {
+                variants.push(variant.into());
+            }
+        };
         if self.tries_url_ports {
             let parts = UrlParts::split(url);
             let default_port = if parts.scheme == "https" { "443" } else { "80" };
             let port = parts.port().unwrap_or(default_port);
             let host = parts.host();
-            variants.push(parts.with_authority(&host).into());
-            variants.push(parts.with_authority(&format!("{host}:{port}")).into());
+            add(parts.with_authority(&host));
+            add(parts.with_authority(&format!("{host}:{port}")));
         }
         variants
     }
+}
+
+/// The bytes of the body, or of the element under check, that a message reads.
+fn read_length(message: &Template, evaluation: &Evaluation<'_>) -> u64 {
+    let body = evaluation.delivery.body_length();
+    let item = evaluation.item.map_or(0, |item| item.get().len() as u64);
+    let lengths = message
+        .expressions()
+        .into_iter()
+        .map(|expression| match expression.source {
+            Source::Body | Source::NonemptyBody | Source::Json(_) | Source::Special(_) => body,
+            Source::Item(_) => item,
+            _ => 0,
+        });
+    lengths.sum()
+}
+
+/// Whether one of the signatures is the message's by this key.
+fn verifies_any(
+    key: &PublicKey,
+    algorithm: SignatureAlgorithm,
+    message: &[u8],
+    signatures: &[Vec<u8>],
+    effort: &Effort,
+) -> Result<bool, Failing> {
+    for signature in signatures {
+        effort.check_public_key(message)?;
+        if key.verifies(algorithm, message, signature) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// The digest of a message, which is not held in memory for it.

@@ -127,6 +127,12 @@ impl Template {
         }
     }
 
+    /// Whether any of its values comes from such a source.
+    pub(super) fn mentions(&self, is_such: impl Fn(&Source) -> bool) -> bool {
+        let mut expressions = self.expressions().into_iter();
+        expressions.any(|expression| is_such(&expression.source))
+    }
+
     /// Every expression, those in segments included.
     pub(super) fn expressions(&self) -> Vec<&Expression> {
         let mut found = Vec::new();

@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "a test may panic, its helpers too")]
 
 mod case;
+mod effort;
 mod facts;
 mod repeats;
 mod robustness;
