@@ -67,6 +67,16 @@ pub(crate) enum EndpointError {
         /// What is wrong with it and what was expected.
         problem: String,
     },
+    /// The provider's requests are told from those for others by a parameter that is not there.
+    #[error(
+        "`{provider}` needs the parameter `{parameter}`: without it, requests for others of the provider's customers would pass"
+    )]
+    NeedsParameter {
+        /// The provider.
+        provider: String,
+        /// The parameter.
+        parameter: String,
+    },
     /// The store could not do it.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -133,6 +143,7 @@ impl Endpoints {
             new.provider.as_deref(),
             new.own_scheme.as_deref(),
             new.variant.as_deref(),
+            &new.parameters,
         )?;
         let _in_order = self.changing.lock().await;
         rules::check_number_of_endpoints(self.maps.read().by_name.len())?;
@@ -153,10 +164,12 @@ impl Endpoints {
         let provider = change.provider.as_ref().unwrap_or(&before.provider);
         let own_scheme = change.own_scheme.as_ref().unwrap_or(&before.own_scheme);
         let variant = change.variant.as_ref().unwrap_or(&before.variant);
+        let parameters = change.parameters.as_ref().unwrap_or(&before.parameters);
         Check::compile(
             provider.as_deref(),
             own_scheme.as_deref(),
             variant.as_deref(),
+            parameters,
         )?;
         let changed = self.store.change_endpoint(name, change).await?;
         Ok(self.put(changed))

@@ -274,6 +274,12 @@ impl Keys {
     }
 }
 
+/// Whether a URL that an endpoint's owner names can be one of the public internet's by its form. Its addresses are looked
+/// at with every fetch.
+pub(crate) fn may_be_fetched(url: &str) -> bool {
+    Place::of(url).is_some_and(|place| place.is_tls && !place.is_private_name())
+}
+
 /// A sender may name no query: one file would have any number of names.
 fn is_allowed(place: &Place, named_by: NamedBy) -> bool {
     match named_by {

@@ -37,6 +37,7 @@ mod facts;
 mod sign;
 mod sample;
 mod about;
+mod needs;
 mod resign;
 mod coverage;
 mod table;
@@ -62,6 +63,7 @@ pub use issued::{IssuedToken, IssuedTokens};
 pub use json::with_json_value;
 pub(crate) use json::{Pointer, document, elements};
 pub use mistakes::{SchemeError, SchemeErrors, SchemeFindings};
+pub use needs::FetchedUrl;
 pub use private_key::{KeyKind, PrivateKey, PrivateKeyError};
 pub use resign::{Captured, DeliveryIdPlace, Resigned, fresh_delivery_id};
 use scheme::Scheme;
@@ -130,6 +132,8 @@ pub struct Provider {
     delivery_id: Vec<Template>,
     event_type: Vec<Template>,
     sends_once: bool,
+    /// The parameters that an endpoint must set.
+    needs: Vec<String>,
     schemes: Vec<Scheme>,
     handshakes: Vec<Handshake>,
 }

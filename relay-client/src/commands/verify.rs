@@ -123,6 +123,11 @@ pub async fn run(arguments: Arguments, context: &Context) -> anyhow::Result<Exit
             .screen
             .notice(&format!("{} {note}", paint::odd("note:")));
     }
+    for note in needs(&provider, variant, &parameters) {
+        context
+            .screen
+            .notice(&format!("{} {note}", paint::odd("note:")));
+    }
     let url = arguments
         .url
         .clone()
@@ -176,6 +181,21 @@ fn provider(arguments: &Arguments) -> anyhow::Result<Option<Arc<Provider>>> {
         Some(text) => Ok(Some(Arc::new(Provider::parse(slug, &text)?))),
         None => Ok(Some(check_provider(slug)?)),
     }
+}
+
+/// What a relay would ask for, and the check goes without.
+fn needs(
+    provider: &Provider,
+    variant: Option<&str>,
+    parameters: &BTreeMap<String, String>,
+) -> Vec<String> {
+    let missing = provider.missing_parameters(variant, parameters).into_iter();
+    let note = |name: &str| {
+        format!(
+            "without `--param {name}=…` requests for others of the provider's customers are valid too"
+        )
+    };
+    missing.map(note).collect()
 }
 
 fn check_variant(provider: &Provider, variant: Option<&str>) -> Result<(), Failure> {

@@ -76,6 +76,11 @@ fn hint_for(problem: &Problem) -> Option<String> {
         let hint = "`--as NAME` names the one that gets it when it is back; `--to URL` calls a target from here";
         return Some(hint.to_owned());
     }
+    if problem.kind == "urn:towline:problem:missing_parameter" {
+        let words = problem.detail.as_deref()?;
+        let name = words.split("the parameter `").nth(1)?.split('`').next()?;
+        return Some(format!("give it with `--param {}=…`", escape::line(name)));
+    }
     match problem.status {
         401 => Some(
             "store a valid token with `towline login`, or name one with `--token-file`".to_owned(),
@@ -127,6 +132,19 @@ mod tests {
             "Forbidden (the token lacks the scope `admin`)"
         );
         assert!(error.hint().unwrap().contains("--scope admin"));
+    }
+
+    #[test]
+    fn a_parameter_that_is_missing_is_asked_for() {
+        let error = ApiError::Problem(Box::new(Problem {
+            kind: "urn:towline:problem:missing_parameter".to_owned(),
+            title: String::new(),
+            status: 422,
+            detail: Some("`kinde` needs the parameter `issuer`: without it …".to_owned()),
+            missing_scope: None,
+        }));
+
+        assert_eq!(error.hint().unwrap(), "give it with `--param issuer=…`");
     }
 
     #[test]

@@ -32,6 +32,9 @@ pub(super) enum Refusal {
         /// What is wrong and what was expected.
         problem: String,
     },
+    /// The endpoint's provider needs a parameter that is not given.
+    #[error("{0}")]
+    MissingParameter(String),
     /// It cannot be done as things are.
     #[error("{detail}")]
     Conflict {
@@ -103,6 +106,11 @@ impl Refusal {
                 "invalid_field",
                 "a value cannot be used",
             ),
+            Self::MissingParameter(_) => (
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "missing_parameter",
+                "a parameter is missing",
+            ),
             Self::Conflict { code, title, .. } => (StatusCode::CONFLICT, *code, *title),
             Self::TooLong { .. } => (
                 StatusCode::PAYLOAD_TOO_LARGE,
@@ -159,6 +167,7 @@ impl From<EndpointError> for Refusal {
     fn from(error: EndpointError) -> Self {
         match error {
             EndpointError::Invalid { field, problem } => Self::Invalid { field, problem },
+            EndpointError::NeedsParameter { .. } => Self::MissingParameter(error.to_string()),
             EndpointError::Store(error) => Self::Store(error),
         }
     }
@@ -186,6 +195,7 @@ mod tests {
             (Refusal::Method, 405),
             (Refusal::Malformed("x".into()), 400),
             (Refusal::invalid("name", "x"), 422),
+            (Refusal::MissingParameter("x".into()), 422),
             (Refusal::TooLong { most: 1 }, 413),
             (Refusal::MediaType, 415),
             (missing, 404),

@@ -1,10 +1,12 @@
 //! How requests of an endpoint are checked: by a provider compiled once, not at all, or never successfully.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use towline_shared::verify::Provider;
 
 use super::EndpointError;
+use crate::keys;
 use crate::store::Endpoint;
 
 /// The check of an endpoint's requests.
@@ -28,6 +30,7 @@ impl Check {
         provider: Option<&str>,
         own_scheme: Option<&str>,
         variant: Option<&str>,
+        parameters: &BTreeMap<String, String>,
     ) -> Result<Self, EndpointError> {
         let Some(slug) = provider else {
             return without_provider(own_scheme, variant);
@@ -39,6 +42,7 @@ impl Check {
         if let Some(variant) = variant {
             check_variant(&provider, variant)?;
         }
+        check_parameters(&provider, variant, parameters)?;
         Ok(Self::By(provider))
     }
 
@@ -48,6 +52,7 @@ impl Check {
             endpoint.provider.as_deref(),
             endpoint.own_scheme.as_deref(),
             endpoint.variant.as_deref(),
+            &endpoint.parameters,
         )
         .unwrap_or_else(|error| Self::Broken(error.to_string()))
     }
@@ -110,14 +115,37 @@ fn check_variant(provider: &Provider, variant: &str) -> Result<(), EndpointError
     Err(invalid("variant", problem))
 }
 
+/// What tells this endpoint's requests from those for others must be there, and what the relay is to fetch must be a place
+/// where it may go. What such a name means is looked at again with every fetch.
+fn check_parameters(
+    provider: &Provider,
+    variant: Option<&str>,
+    parameters: &BTreeMap<String, String>,
+) -> Result<(), EndpointError> {
+    if let Some(parameter) = provider.missing_parameters(variant, parameters).first() {
+        return Err(EndpointError::NeedsParameter {
+            provider: provider.slug().to_owned(),
+            parameter: (*parameter).to_owned(),
+        });
+    }
+    for fetched in provider.fetched_urls(variant, parameters) {
+        if !keys::may_be_fetched(&fetched.url) {
+            let problem = format!(
+                "`{}` names no place of keys: expected an HTTPS URL of a public host, without a port",
+                fetched.parameter
+            );
+            return Err(invalid("parameters", problem));
+        }
+    }
+    Ok(())
+}
+
 fn invalid(field: &'static str, problem: String) -> EndpointError {
     EndpointError::Invalid { field, problem }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use towline_shared::api::{Ack, OnFailure, Retention};
     use towline_shared::id::EndpointKey;
     use towline_shared::time::Timestamp;
@@ -127,15 +155,15 @@ mod tests {
 
     #[test]
     fn without_a_provider_requests_go_unchecked() {
-        let check = Check::compile(None, None, None).unwrap();
+        let check = Check::compile(None, None, None, &BTreeMap::new()).unwrap();
 
         assert!(matches!(check, Check::Unchecked));
     }
 
     #[test]
     fn a_scheme_or_variant_without_a_provider_is_refused() {
-        let scheme = Check::compile(None, Some("x"), None).unwrap_err();
-        let variant = Check::compile(None, None, Some("x")).unwrap_err();
+        let scheme = Check::compile(None, Some("x"), None, &BTreeMap::new()).unwrap_err();
+        let variant = Check::compile(None, None, Some("x"), &BTreeMap::new()).unwrap_err();
 
         assert!(scheme.to_string().starts_with("`own_scheme`:"), "{scheme}");
         assert!(variant.to_string().starts_with("`variant`:"), "{variant}");
@@ -157,11 +185,71 @@ mod tests {
     fn a_variant_must_be_one_of_the_providers() {
         let known = Provider::builtin("extole").unwrap();
         let variant = known.variants()[0];
-        assert!(Check::compile(Some("extole"), None, Some(variant)).is_ok());
+        let nothing = BTreeMap::new();
+        assert!(Check::compile(Some("extole"), None, Some(variant), &nothing).is_ok());
 
-        let error = Check::compile(Some("extole"), None, Some("none")).unwrap_err();
+        let error = Check::compile(Some("extole"), None, Some("none"), &nothing).unwrap_err();
 
         assert!(error.to_string().contains(variant), "{error}");
+    }
+
+    #[test]
+    fn what_tells_a_customer_from_others_must_be_there_and_stay() {
+        let google = |parameters: &[(&str, &str)]| compile("google_pubsub", None, parameters);
+        let both = [("audience", "mine"), ("email", "me@x.example")];
+
+        assert!(google(&both).is_ok());
+        for (given, missing) in [(&both[1..], "audience"), (&both[..1], "email")] {
+            let error = google(given).unwrap_err();
+
+            let EndpointError::NeedsParameter { parameter, .. } = error else {
+                panic!("{error}");
+            };
+            assert_eq!(parameter, missing);
+        }
+        assert!(compile("extole", Some("jwks"), &[("audience", "a")]).is_err());
+        assert!(compile("extole", Some("jwt"), &[("audience", "a")]).is_ok());
+    }
+
+    #[test]
+    fn a_kept_endpoint_without_such_a_parameter_takes_nothing() {
+        let mut endpoint = kept();
+        endpoint.provider = Some("aws_sns".to_owned());
+
+        assert!(matches!(Check::of_kept(&endpoint), Check::Broken(_)));
+    }
+
+    #[test]
+    fn keys_are_fetched_from_public_https_only() {
+        let kinde = |issuer| compile("kinde", None, &[("issuer", issuer)]);
+
+        assert!(kinde("https://mine.kinde.example").is_ok());
+        for private in [
+            "http://mine.kinde.example",
+            "https://mine.kinde.example:8443",
+            "https://127.0.0.1",
+            "https://[::1]",
+            "https://localhost",
+            "https://keys.localhost",
+            "https://printer.local",
+            "https://metadata.google.internal",
+            "https://user@mine.kinde.example",
+            "mine.kinde.example",
+        ] {
+            let error = kinde(private).unwrap_err().to_string();
+
+            assert!(error.contains("`issuer`"), "{private}: {error}");
+        }
+    }
+
+    fn compile(
+        provider: &str,
+        variant: Option<&str>,
+        parameters: &[(&str, &str)],
+    ) -> Result<Check, EndpointError> {
+        let parameters = parameters.iter();
+        let parameters = parameters.map(|(name, value)| (name.to_string(), value.to_string()));
+        Check::compile(Some(provider), None, variant, &parameters.collect())
     }
 
     fn kept() -> Endpoint {

@@ -56,8 +56,8 @@ async fn capture(
             Ok(())
         }
         Err(EndpointError::Store(error)) => Err(super::not_kept(error)),
-        Err(EndpointError::Invalid { problem, .. }) => {
-            info!(endpoint = %name, problem, "secret of a challenge refused");
+        Err(refused) => {
+            info!(endpoint = %name, %refused, "secret of a challenge refused");
             Err(IngestError::SecretRefused)
         }
     }

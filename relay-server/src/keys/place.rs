@@ -47,6 +47,12 @@ impl Place {
         format!("{scheme}://{}{}", self.host, self.target)
     }
 
+    /// Whether the host's name is one that no public name server knows (RFC 6761, 6762, 8375; ICANN's `internal`).
+    pub(super) fn is_private_name(&self) -> bool {
+        const PRIVATE: [&str; 5] = [".localhost", ".local", ".internal", ".home.arpa", ".onion"];
+        PRIVATE.iter().any(|suffix| self.host.ends_with(suffix))
+    }
+
     /// The port of the scheme.
     pub(super) const fn port(&self) -> u16 {
         if self.is_tls { 443 } else { 80 }

@@ -13,6 +13,7 @@ mod limits;
 mod oauth;
 #[allow(dead_code, reason = "the tests of the library use all of it")]
 mod key_server;
+mod key_sets;
 mod own_schemes;
 mod relay;
 mod repeats;

@@ -61,7 +61,10 @@ impl Sns {
             roots: vec![root.der().clone()],
         };
         let relay = Relay::start_with(|config| config.outbound = outbound).await;
-        let new = json!({"name": "line", "provider": "aws_sns"});
+        let new = json!({
+            "name": "line", "provider": "aws_sns",
+            "parameters": {"topic_arn": "arn:aws:sns:us-east-1:1:t"},
+        });
         let made = relay.json("POST", "/v1/endpoints", &new).await;
         assert_eq!(made.status, 201, "{}", made.text());
         Self {

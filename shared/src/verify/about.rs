@@ -307,7 +307,8 @@ fn requirement((have, want): &(Template, Template)) -> String {
     format!("{} = {}", described_place(have), want.text)
 }
 
-fn parameters(scheme: &Scheme) -> Vec<String> {
+/// The parameters of an endpoint that a scheme reads.
+pub(super) fn parameters(scheme: &Scheme) -> Vec<String> {
     let mut names = Vec::new();
     let templates = scheme.templates().into_iter();
     let sources = templates.flat_map(|template| {

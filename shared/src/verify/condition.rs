@@ -1,5 +1,7 @@
 //! The conditions of `when`: `source`, `source=value`, `!source`, and a few about the body's form.
 
+use std::collections::BTreeMap;
+
 use super::digest::is_equal;
 use super::evaluate::{Evaluation, Value};
 use super::json;
@@ -58,6 +60,20 @@ impl Condition {
             Test::Present(source) | Test::Equals(source, _) => Some(source),
             Test::IsForm | Test::IsFormOrEmpty | Test::JsonOnly(_) => None,
         }
+    }
+
+    /// Whether it may hold for an endpoint with these parameters.
+    pub(super) fn may_hold_with(&self, parameters: &BTreeMap<String, String>) -> bool {
+        let value = |source: &Source| match source {
+            Source::Parameter(name) => Some(parameters.get(name).map_or("", String::as_str)),
+            _ => None,
+        };
+        let bare = match &self.test {
+            Test::Present(source) => value(source).map(|value| !value.is_empty()),
+            Test::Equals(source, wanted) => value(source).map(|value| value == wanted),
+            Test::IsForm | Test::IsFormOrEmpty | Test::JsonOnly(_) => None,
+        };
+        bare.is_none_or(|bare| bare != self.is_negated)
     }
 
     /// Whether the condition holds; what is absent, ambiguous or unreadable fails the bare test.

@@ -24,7 +24,7 @@ const MAX_TOLERANCE: u32 = 7 * 24 * 3600;
 pub(super) const MAX_FILE_BYTES: usize = 64 * 1024;
 
 /// The keys of a provider's table.
-const PROVIDER_KEYS: [&str; 9] = [
+const PROVIDER_KEYS: [&str; 10] = [
     "name",
     "evidence",
     "docs",
@@ -32,12 +32,13 @@ const PROVIDER_KEYS: [&str; 9] = [
     "delivery_id",
     "event_type",
     "sends_once",
+    "needs",
     "scheme",
     "handshake",
 ];
 
 /// The keys of a scheme's table that every method has.
-const SCHEME_KEYS: [&str; 9] = [
+const SCHEME_KEYS: [&str; 10] = [
     "id",
     "when",
     "secret_prefix",
@@ -46,6 +47,7 @@ const SCHEME_KEYS: [&str; 9] = [
     "binds",
     "each",
     "require",
+    "needs",
     "alg",
 ];
 
@@ -65,6 +67,7 @@ pub(super) fn lint(slug: &str, source: &str) -> (Option<Provider>, SchemeFinding
         let delivery_id = table.templates("delivery_id");
         let event_type = table.templates("event_type");
         let sends_once = table.flag("sends_once");
+        let needs = table.texts("needs");
         let schemes = schemes(&table);
         let handshakes = handshakes(&table);
         let base = table.text("extends");
@@ -78,6 +81,7 @@ pub(super) fn lint(slug: &str, source: &str) -> (Option<Provider>, SchemeFinding
             delivery_id: delivery_id?,
             event_type: event_type?,
             sends_once: sends_once?,
+            needs: needs?,
             schemes: schemes?,
             handshakes: handshakes?,
         };
@@ -86,7 +90,8 @@ pub(super) fn lint(slug: &str, source: &str) -> (Option<Provider>, SchemeFinding
         } else if provider.schemes.is_empty() {
             return Err(table.missing("scheme"));
         }
-        doubts::about_provider(&provider.schemes, &table);
+        soundness::check_needs(&provider.needs, &provider.schemes, &table);
+        doubts::about_provider(&provider, &table);
         if provider.evidence.as_deref() == Some("C") {
             table.warn_at(
                 "evidence",
@@ -181,14 +186,16 @@ fn inherit(provider: &mut Provider, table: &Table<'_>, base: &str) -> Result<(),
             handshakes(&base_table)?,
             base_table.templates("delivery_id")?,
             base_table.templates("event_type")?,
+            base_table.texts("needs")?,
         ))
     });
-    let (schemes, handshakes, delivery_id, event_type) = inherited
+    let (schemes, handshakes, delivery_id, event_type, needs) = inherited
         .map_err(|Noted| table.problem_at("extends", format!("`{base}` cannot be used")))?;
     if schemes.is_empty() {
         return Err(table.problem_at("extends", format!("`{base}` itself extends another")));
     }
     provider.schemes = schemes;
+    provider.needs.extend(needs);
     if provider.handshakes.is_empty() {
         provider.handshakes = handshakes;
     }
@@ -231,6 +238,7 @@ fn scheme(table: &Table<'_>) -> Result<Scheme, Noted> {
     let not_secret_prefix = table.text("not_secret_prefix");
     let covers_body = covers_body(table);
     let require = table.template_pairs("require");
+    let needs = table.texts("needs");
     let method = method(table);
     table.finish(&[&SCHEME_KEYS[..], &METHOD_KEYS].concat());
     let scheme = Scheme {
@@ -242,9 +250,11 @@ fn scheme(table: &Table<'_>) -> Result<Scheme, Noted> {
         covers_body: covers_body?,
         each: each?,
         require: require?,
+        needs: needs?,
         method: method?,
     };
     soundness::check(&scheme, table);
+    soundness::check_needs(&scheme.needs, std::slice::from_ref(&scheme), table);
     doubts::about_scheme(&scheme, table);
     Ok(scheme)
 }

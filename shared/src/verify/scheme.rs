@@ -30,6 +30,8 @@ pub(super) struct Scheme {
     /// An array in the body, each element of which has its own signature.
     pub(super) each: Option<Pointer>,
     /// Equalities that must hold besides the signature.
+    /// The parameters that an endpoint must set that takes it.
+    pub(super) needs: Vec<String>,
     pub(super) require: Vec<(Template, Template)>,
     /// How the signature is made.
     pub(super) method: Method,
@@ -164,7 +166,10 @@ impl Scheme {
             }
             Method::Equals(expected) => all.push(expected),
             Method::HttpSignature(rule) => all.push(&rule.key),
-            Method::Jwt(_) | Method::Issued => {}
+            Method::Jwt(rule) => {
+                all.extend(rule.published.iter().filter_map(|set| set.url.as_ref()))
+            }
+            Method::Issued => {}
         }
         all
     }

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use crate::verify::Provider;
+use crate::verify::about::parameters;
 use crate::verify::handshake::Handshake;
 use crate::verify::scheme::{Algorithm, Method, Scheme, Signed};
 use crate::verify::table::Table;
@@ -98,7 +100,8 @@ pub(super) fn about_handshake(handshake: &Handshake, table: &Table<'_>) {
 }
 
 /// Notes doubts about a provider.
-pub(super) fn about_provider(schemes: &[Scheme], table: &Table<'_>) {
+pub(super) fn about_provider(provider: &Provider, table: &Table<'_>) {
+    let schemes = &provider.schemes;
     let mut ids = BTreeSet::new();
     for id in schemes.iter().filter_map(|scheme| scheme.id.as_deref()) {
         if !ids.insert(id) {
@@ -108,4 +111,28 @@ pub(super) fn about_provider(schemes: &[Scheme], table: &Table<'_>) {
             );
         }
     }
+    for scheme in schemes.iter().filter(|scheme| is_open(provider, scheme)) {
+        table.warn_at(
+            "needs",
+            format!(
+                "a published key signs for everybody: without {} the requests for others pass; say with `needs` what an endpoint must set",
+                parameters(scheme).iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(" and ")
+            ),
+        );
+    }
+}
+
+/// Whether a signature by a published key is bound to a customer by parameters, and none of them must be set.
+fn is_open(provider: &Provider, scheme: &Scheme) -> bool {
+    let compared = scheme.require.iter().flat_map(|(have, want)| [have, want]);
+    let claimed = match &scheme.method {
+        Method::Jwt(rule) => rule.claims.iter().flat_map(|claim| &claim.values).collect(),
+        _ => Vec::new(),
+    };
+    let is_parameter = |source: &Source| matches!(source, Source::Parameter(_));
+    let mut bound = compared.chain(claimed);
+    scheme.has_published_key()
+        && bound.any(|template| template.mentions(is_parameter))
+        && provider.needs.is_empty()
+        && scheme.needs.is_empty()
 }

@@ -1,6 +1,8 @@
 //! Refuses schemes that are well written but would let a stranger in, promise more than they check, or cost too much.
 
+use crate::verify::about::parameters;
 use crate::verify::filters::Filter;
+use crate::verify::nearest::did_you_mean;
 use crate::verify::scheme::{Algorithm, KeySource, Method, Scheme, Signed};
 use crate::verify::table::Table;
 use crate::verify::template::{Source, Template};
@@ -28,6 +30,15 @@ pub(super) fn check(scheme: &Scheme, table: &Table<'_>) {
     }
     check_sources(scheme, table);
     check_work(scheme, table);
+}
+
+/// What an endpoint must set is a parameter that one of the schemes reads.
+pub(super) fn check_needs(needs: &[String], schemes: &[Scheme], table: &Table<'_>) {
+    let known: Vec<String> = schemes.iter().flat_map(parameters).collect();
+    for name in needs.iter().filter(|name| !known.contains(name)) {
+        let near = did_you_mean(name, known.iter().map(String::as_str));
+        table.problem_at("needs", format!("nothing reads `{{param.{name}}}`{near}"));
+    }
 }
 
 fn check_secret(signed: &Signed, table: &Table<'_>) {
