@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 use towline_shared::api::{
     AskReplays, ChangeEndpoint, ConsumerList, ConsumerView, CreateEndpoint, CreateToken,
     CreatedToken, EndpointList, EndpointView, EventDetail, EventList, PutSecret, Replays,
-    ResetConsumer, TokenList, Trimmed, Unpinned, Usage, WhoAmI,
+    ResetConsumer, RevealedSecret, TokenList, Trimmed, Unpinned, Usage, WhoAmI,
 };
 use towline_shared::filter::Filter;
 use towline_shared::id::{ConsumerName, EndpointName, EventId, SecretName, Seq, TokenId};
@@ -166,6 +166,12 @@ impl RelayApi {
     ) -> Answer<EndpointView> {
         let call = Call::new("DELETE", &format!("/v1/endpoints/{name}/secrets/{secret}"));
         self.read(call).await
+    }
+
+    /// `POST /v1/endpoints/{name}/secrets/captured/reveal`
+    pub async fn reveal_secret(&self, name: &EndpointName) -> Answer<RevealedSecret> {
+        let path = format!("/v1/endpoints/{name}/secrets/captured/reveal");
+        self.read(Call::new("POST", &path)).await
     }
 
     /// `GET /v1/endpoints/{name}/consumers`

@@ -49,6 +49,10 @@ pub(crate) fn router(relay: Arc<Relay>) -> Router {
             "/v1/endpoints/{name}/secrets/{secret}",
             put(secrets::put).delete(secrets::remove),
         )
+        .route(
+            "/v1/endpoints/{name}/secrets/captured/reveal",
+            post(secrets::reveal),
+        )
         .route("/v1/endpoints/{name}/consumers", get(consumers::list))
         .route(
             "/v1/endpoints/{name}/consumers/{consumer}",

@@ -3,13 +3,14 @@
 mod capture;
 mod check;
 mod meters;
+mod reveal;
 mod rules;
 
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
 
-use parking_lot::RwLock;
+use parking_lot::{Mutex as Guarded, RwLock};
 use tokio::sync::Mutex;
 use towline_shared::api::EndpointLimits;
 use towline_shared::id::{EndpointName, SecretName};
@@ -17,6 +18,8 @@ use towline_shared::secret::Secret;
 
 pub(crate) use check::Check;
 pub(crate) use meters::{Meters, OverLimit};
+pub(crate) use reveal::NotRevealed;
+use reveal::Reveals;
 
 use crate::access_tokens::{AccessTokens, Clients};
 use crate::store::{
@@ -47,6 +50,8 @@ pub(crate) struct Endpoints {
     /// arrive in the same order in both. Readers never wait for it.
     changing: Mutex<()>,
     access_tokens: Arc<AccessTokens>,
+    /// Captured secrets that may be shown once.
+    reveals: Guarded<Reveals>,
 }
 
 #[derive(Default)]
@@ -77,6 +82,9 @@ pub(crate) enum EndpointError {
         /// The parameter.
         parameter: String,
     },
+    /// There is no captured secret to show.
+    #[error(transparent)]
+    NotRevealed(#[from] NotRevealed),
     /// The store could not do it.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -102,6 +110,7 @@ impl Endpoints {
             maps: RwLock::new(maps),
             changing: Mutex::default(),
             access_tokens,
+            reveals: Guarded::default(),
         })
     }
 
@@ -189,7 +198,9 @@ impl Endpoints {
         if !before.endpoint.secrets.iter().any(is_known) {
             rules::check_number_of_secrets(before.endpoint.secrets.len() + 1)?;
         }
+        let put = secret.name.clone();
         let changed = self.store.put_secret(name, secret, replace).await?;
+        self.reveals.lock().forget_secret(changed.id, &put);
         Ok(self.put(changed))
     }
 
@@ -203,6 +214,7 @@ impl Endpoints {
         let before = self.by_name(name).ok_or_else(|| missing(name))?;
         before.check_can_lose(secret)?;
         let changed = self.store.remove_secret(name, secret).await?;
+        self.reveals.lock().forget_secret(changed.id, secret);
         Ok(self.put(changed))
     }
 
@@ -215,6 +227,7 @@ impl Endpoints {
         let live = self.by_name(name).ok_or_else(|| missing(name))?;
         self.store.delete_endpoint(name).await?;
         self.maps.write().remove(&live.endpoint);
+        self.reveals.lock().forget(live.endpoint.id);
         Ok(live)
     }
 

@@ -10,6 +10,7 @@
 //! | `DELETE /v1/endpoints/{name}` | write | – | 204 |
 //! | `PUT /v1/endpoints/{name}/secrets/{secret}` | write | [`PutSecret`] | [`EndpointView`] |
 //! | `DELETE /v1/endpoints/{name}/secrets/{secret}` | write | – | [`EndpointView`] |
+//! | `POST /v1/endpoints/{name}/secrets/captured/reveal` | write | – | [`RevealedSecret`], once and within an hour of its capture; else 409 |
 //! | `GET /v1/endpoints/{name}/consumers` | read | – | [`ConsumerList`] |
 //! | `POST /v1/endpoints/{name}/consumers/{consumer}/reset` | write | [`ResetConsumer`] | [`ConsumerView`]; its session begins anew |
 //! | `DELETE /v1/endpoints/{name}/consumers/{consumer}` | write | – | 204, with the replays that wait for it; 409 while it is connected |
@@ -56,7 +57,7 @@ pub use events::{
     AskReplays, AttemptView, DeliveryIdChoice, EventDetail, EventList, EventSummary, ReplayView,
     Replays, Resign,
 };
-pub use secrets::{NewSecret, PutSecret, SecretView};
+pub use secrets::{NewSecret, PutSecret, RevealedSecret, SecretView};
 pub use tokens::{CreateToken, CreatedToken, TokenList, TokenView};
 
 /// An error (RFC 9457).
@@ -118,6 +119,9 @@ pub struct EndpointView {
     /// Whether it takes a secret that a challenge of the provider hands over: while it has none, and once more when asked to.
     #[serde(default)]
     pub awaits_secret: bool,
+    /// Whether a secret that it captured can be shown, once.
+    #[serde(default)]
+    pub can_reveal: bool,
     /// Whether consumers get repeats: verified requests whose signed content has come before.
     #[serde(default)]
     pub deliver_duplicates: bool,

@@ -62,6 +62,7 @@ use handshake::Handshake;
 pub use issued::{IssuedToken, IssuedTokens};
 pub use json::with_json_value;
 pub(crate) use json::{Pointer, document, elements};
+pub use key_fetch::WantedKey;
 pub use mistakes::{SchemeError, SchemeErrors, SchemeFindings};
 pub use needs::FetchedUrl;
 pub use private_key::{KeyKind, PrivateKey, PrivateKeyError};
@@ -157,29 +158,6 @@ pub struct Facts {
     pub event_type: Option<String>,
 }
 
-/// A public key of the provider, for [`Settings::fetched`]: PEM certificate, PEM key or JWK.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum WantedKey {
-    /// At this HTTPS URL, which is one of the provider's own. Fetch it without following redirects.
-    Url(String),
-    /// In the certificate at such a URL; it goes in as [`CertificateRule::trusted`] returns it.
-    Certificate {
-        /// Where it is.
-        url: String,
-        /// What makes it the provider's.
-        rule: CertificateRule,
-    },
-    /// The JWK with this id in the JWK set at this HTTPS URL, which the endpoint's owner has named.
-    InSet {
-        /// Where the set is.
-        url: String,
-        /// The key's id.
-        id: String,
-    },
-    /// Under this id in the provider's key set or API.
-    Id(String),
-}
-
 /// The relay's own answer to a provider's challenge.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HandshakeReply {
@@ -223,18 +201,6 @@ pub enum SignError {
     /// A part is missing or cannot be used.
     #[error("{0}")]
     Unusable(String),
-}
-
-impl WantedKey {
-    /// The name under which [`Settings::fetched`] holds the key.
-    pub fn name(&self) -> &str {
-        match self {
-            Self::Url(name)
-            | Self::Certificate { url: name, .. }
-            | Self::InSet { id: name, .. }
-            | Self::Id(name) => name,
-        }
-    }
 }
 
 impl Provider {

@@ -53,6 +53,15 @@ Examples:
   towline endpoints show orders                        tells when each secret was used last
   towline endpoints rotate-secret orders --remove 2026-11")]
     RotateSecret(Rotate),
+    /// Show a secret that the provider handed over, once, to paste it into the provider's page
+    #[command(after_help = "\
+Some providers, Notion among them, send a secret to the endpoint and ask for it on their page before they send anything \
+else. The relay shows it once, within an hour; it is not shown after a restart of the relay. To have another one \
+sent: `towline endpoints update NAME --await-secret`.
+
+Example:
+  towline endpoints reveal pages")]
+    Reveal(Named),
     /// Delete an endpoint with everything it kept
     Delete(Delete),
 }
@@ -136,6 +145,7 @@ pub async fn run(command: Command, context: &Context) -> anyhow::Result<Exit> {
             let view = api.change_endpoint(&name, &change).await?;
             view::one(&view, None, context)
         }
+        Command::Reveal(Named { name }) => secrets::reveal(&name, context, &api).await,
         Command::RotateSecret(arguments) => rotate(arguments, context, &api).await,
         Command::Delete(arguments) => delete(&arguments, context, &api).await,
     }

@@ -76,6 +76,10 @@ fn hint_for(problem: &Problem) -> Option<String> {
         let hint = "`--as NAME` names the one that gets it when it is back; `--to URL` calls a target from here";
         return Some(hint.to_owned());
     }
+    if problem.kind == "urn:towline:problem:nothing_to_reveal" {
+        let hint = "`towline endpoints update NAME --await-secret` takes one more: then have the provider send it again";
+        return Some(hint.to_owned());
+    }
     if problem.kind == "urn:towline:problem:missing_parameter" {
         let words = problem.detail.as_deref()?;
         let name = words.split("the parameter `").nth(1)?.split('`').next()?;

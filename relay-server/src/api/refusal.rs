@@ -168,6 +168,11 @@ impl From<EndpointError> for Refusal {
         match error {
             EndpointError::Invalid { field, problem } => Self::Invalid { field, problem },
             EndpointError::NeedsParameter { .. } => Self::MissingParameter(error.to_string()),
+            EndpointError::NotRevealed(why) => Self::Conflict {
+                code: "nothing_to_reveal",
+                title: "there is no captured secret to show",
+                detail: why.to_string(),
+            },
             EndpointError::Store(error) => Self::Store(error),
         }
     }

@@ -1,16 +1,17 @@
-//! `/v1/endpoints/{name}/secrets/{secret}`: puts and removes signing secrets, which never come back.
+//! `/v1/endpoints/{name}/secrets/{secret}`: puts and removes signing secrets, which never come back; but one that the relay
+//! captured is shown once.
 
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Instant, SystemTime};
 
 use axum::extract::State;
-use towline_shared::api::{EndpointView, PutSecret};
+use towline_shared::api::{EndpointView, PutSecret, RevealedSecret};
 use towline_shared::id::{EndpointName, SecretName};
 use towline_shared::secret::Secret;
 use towline_shared::time::Timestamp;
 
 use super::access::{Allowed, Write};
-use super::input::{Json, Segments};
+use super::input::{Json, Segment, Segments};
 use super::refusal::Refusal;
 use super::views;
 use super::whole::whole;
@@ -51,4 +52,19 @@ pub(super) async fn remove(
     };
     let live = whole(&relay, removing).await?;
     views::fresh_endpoint(&relay, &live).await
+}
+
+/// Whoever may put another secret may see this one: the write scope is enough.
+pub(super) async fn reveal(
+    _: Allowed<Write>,
+    State(relay): State<Arc<Relay>>,
+    Segment(endpoint): Segment<EndpointName>,
+) -> Result<Json<RevealedSecret>, Refusal> {
+    let revealing = relay.endpoints.reveal_captured(&endpoint, Instant::now());
+    let revealed = revealing.await?;
+    tracing::info!(%endpoint, secret = %revealed.name, "captured secret shown");
+    Ok(Json(RevealedSecret {
+        secret: String::from_utf8_lossy(revealed.secret.expose()).into_owned(),
+        name: revealed.name,
+    }))
 }

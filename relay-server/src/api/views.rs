@@ -1,5 +1,7 @@
 //! What the store and the live endpoints hold, as the interface shows it; never a secret's content.
 
+use std::time::Instant;
+
 use data_encoding::BASE64;
 use towline_shared::api::{
     AttemptView, EndpointView, EventSummary, OauthClient, OauthView, SecretView, TokenView,
@@ -44,6 +46,7 @@ pub(super) fn endpoint(relay: &Relay, live: &LiveEndpoint, uses: &SecretUses) ->
         ack: endpoint.ack.clone(),
         on_failure: endpoint.on_failure,
         awaits_secret: live.awaits_secret(),
+        can_reveal: relay.endpoints.can_reveal(endpoint.id, Instant::now()),
         deliver_duplicates: endpoint.deliver_duplicates,
         max_body: endpoint.max_body,
         retention: endpoint.retention.within(relay.config.retention),

@@ -2,6 +2,7 @@
 //! taken while the endpoint has none, or has been told to wait for one more, and no other.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use towline_shared::id::{EndpointName, SecretName};
 use towline_shared::secret::Secret;
@@ -39,8 +40,14 @@ impl Endpoints {
             created_at: now,
         };
         rules::check_secret(&named)?;
+        let captured = named.name.clone();
         match self.store.capture_secret(name, named).await {
-            Ok(changed) => Ok(self.put(changed)),
+            Ok(changed) => {
+                let mut reveals = self.reveals.lock();
+                reveals.remember(changed.id, captured, Instant::now());
+                drop(reveals);
+                Ok(self.put(changed))
+            }
             Err(StoreError::Exists { .. }) => Err(refused("the endpoint waits for none")),
             Err(error) => Err(error.into()),
         }

@@ -18,6 +18,7 @@ mod own_schemes;
 mod relay;
 mod repeats;
 mod retention;
+mod reveal;
 mod session;
 mod sns;
 mod streams;

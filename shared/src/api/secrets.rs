@@ -1,4 +1,4 @@
-//! Signing secrets, as the interface shows and takes them; their content goes one way only.
+//! Signing secrets, as the interface shows and takes them; their content goes one way only, but for a captured one.
 
 use serde::{Deserialize, Serialize};
 
@@ -34,6 +34,15 @@ impl std::fmt::Debug for NewSecret {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "NewSecret({})", self.name)
     }
+}
+
+/// A secret that a provider's challenge handed over, shown once for its owner to paste into the provider's page.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct RevealedSecret {
+    /// Its name.
+    pub name: SecretName,
+    /// Its content.
+    pub secret: String,
 }
 
 /// A secret to put under a name.

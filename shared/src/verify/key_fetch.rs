@@ -1,7 +1,6 @@
 //! Keys that the provider publishes: which one a request asks for, and whether its place may be trusted.
 //! Fetching and caching them is left to the caller, who passes them in with the settings.
 
-use super::WantedKey;
 use super::asymmetric::PublicKey;
 use super::certificate::CertificateRule;
 use super::evaluate::Evaluation;
@@ -9,6 +8,41 @@ use super::template::Template;
 use super::trouble::{Failing, Trouble};
 use super::url::UrlParts;
 use crate::verdict::Cause;
+
+/// A public key of the provider, for [`Settings::fetched`](super::Settings::fetched): PEM certificate, PEM key or JWK.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum WantedKey {
+    /// At this HTTPS URL, which is one of the provider's own. Fetch it without following redirects.
+    Url(String),
+    /// In the certificate at such a URL; it goes in as [`CertificateRule::trusted`] returns it.
+    Certificate {
+        /// Where it is.
+        url: String,
+        /// What makes it the provider's.
+        rule: CertificateRule,
+    },
+    /// The JWK with this id in the JWK set at this HTTPS URL, which the endpoint's owner has named.
+    InSet {
+        /// Where the set is.
+        url: String,
+        /// The key's id.
+        id: String,
+    },
+    /// Under this id in the provider's key set or API.
+    Id(String),
+}
+
+impl WantedKey {
+    /// The name under which [`Settings::fetched`](super::Settings::fetched) holds the key.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Url(name)
+            | Self::Certificate { url: name, .. }
+            | Self::InSet { id: name, .. }
+            | Self::Id(name) => name,
+        }
+    }
+}
 
 /// How a scheme names its key.
 #[derive(Debug)]

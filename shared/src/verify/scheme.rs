@@ -167,7 +167,7 @@ impl Scheme {
             Method::Equals(expected) => all.push(expected),
             Method::HttpSignature(rule) => all.push(&rule.key),
             Method::Jwt(rule) => {
-                all.extend(rule.published.iter().filter_map(|set| set.url.as_ref()))
+                all.extend(rule.published.iter().filter_map(|set| set.url.as_ref()));
             }
             Method::Issued => {}
         }

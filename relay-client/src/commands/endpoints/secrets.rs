@@ -6,9 +6,9 @@ use towline_shared::api::{EndpointView, SecretView};
 use towline_shared::id::{EndpointName, SecretName};
 use towline_shared::time::Timestamp;
 
-use super::super::{Context, wall_clock};
+use super::super::{Context, Exit, wall_clock};
 use crate::relay_api::RelayApi;
-use crate::screen::{paint, quantity};
+use crate::screen::{escape, paint, quantity};
 
 /// A secret that was used within this time is taken to be in use: senders with little to say send every few days.
 const LATELY: Duration = Duration::from_secs(7 * 24 * 60 * 60);
@@ -19,7 +19,15 @@ pub(super) fn rows(endpoint: &EndpointView, now: Timestamp) -> Vec<(&'static str
         return vec![("secrets", "none".to_owned())];
     }
     let row = |secret: &SecretView| ("secret", format!("{}: {}", secret.name, usage(secret, now)));
-    endpoint.secrets.iter().map(row).collect()
+    let mut rows: Vec<_> = endpoint.secrets.iter().map(row).collect();
+    if endpoint.can_reveal {
+        let hint = format!(
+            "can be shown once, for the provider's page: `towline endpoints reveal {}`",
+            endpoint.name
+        );
+        rows.push(("captured", hint));
+    }
+    rows
 }
 
 /// Tells what goes wrong when the secret is removed, and asks where somebody can answer; whether to go on.
@@ -46,6 +54,25 @@ pub(super) async fn may_remove(
     }
     let question = format!("Remove the secret `{secret}` of `{name}`?");
     Ok(screen.ask(&question)?)
+}
+
+/// Shows a captured secret, which the relay gives out once.
+pub(super) async fn reveal(
+    name: &EndpointName,
+    context: &Context,
+    api: &RelayApi,
+) -> anyhow::Result<Exit> {
+    let revealed = api.reveal_secret(name).await?;
+    if context.global.json {
+        context.screen.json(&revealed)?;
+        return Ok(Exit::Done);
+    }
+    context.screen.data(&escape::line(&revealed.secret))?;
+    context.screen.notice(&format!(
+        "this is the secret `{}`; it is not shown again",
+        revealed.name
+    ));
+    Ok(Exit::Done)
 }
 
 /// Why the secret should not be removed yet, when there is a reason.
