@@ -46,15 +46,16 @@ const RANDOM_BYTES: usize = 32;
 const ADDRESS_BURST: u32 = 60;
 const ADDRESS_EVERY: Duration = Duration::from_secs(1);
 
-/// Requests for one client, known or not, at once, and then one each so often: nobody guesses a secret by this.
-const CLIENT_BURST: u32 = 30;
-const CLIENT_EVERY: Duration = Duration::from_secs(2);
+/// Failures of one address in the name of one client, known or not, that are told as such at once, and then one each
+/// so often: a client with an old secret hears when to come back. Guesses are bounded by the address's requests.
+const FAILURE_BURST: u32 = 30;
+const FAILURE_EVERY: Duration = Duration::from_secs(2);
 
 /// The tokens of all endpoints, and how often they may be asked for.
 pub(crate) struct AccessTokens {
     kept: Mutex<Kept>,
     by_address: Mutex<Pace<IpAddr>>,
-    by_client: Mutex<Pace<[u8; 32]>>,
+    failures: Mutex<Pace<([u8; 32], IpAddr)>>,
 }
 
 /// No token can be given out, because too many are valid.
@@ -92,7 +93,7 @@ impl Default for AccessTokens {
         Self {
             kept: Mutex::default(),
             by_address: Mutex::new(Pace::new(ADDRESS_BURST, ADDRESS_EVERY)),
-            by_client: Mutex::new(Pace::new(CLIENT_BURST, CLIENT_EVERY)),
+            failures: Mutex::new(Pace::new(FAILURE_BURST, FAILURE_EVERY)),
         }
     }
 }
@@ -107,12 +108,19 @@ impl AccessTokens {
         self.by_address.lock().take(address, now)
     }
 
-    /// Counts a request in the name of a client. Unknown clients count as known ones do.
+    /// Counts a failed request of an address in the name of a client. Unknown clients count as known ones do. Only
+    /// failures count, and for their address only: a client's id is no secret, and nobody else's failures hold it up.
     ///
     /// # Errors
-    /// How long it must wait, when it asks too often.
-    pub(crate) fn admit_client(&self, id: &[u8], now: Instant) -> Result<(), Duration> {
-        self.by_client.lock().take(sha256(id), now)
+    /// How long the address should wait, when it fails too often.
+    pub(crate) fn count_failure(
+        &self,
+        id: &[u8],
+        address: IpAddr,
+        now: Instant,
+    ) -> Result<(), Duration> {
+        let asker = (sha256(id), pace::counted_address(address));
+        self.failures.lock().take(asker, now)
     }
 
     fn give(&self, holder: Holder, now: Timestamp) -> Result<Secret, TooMany> {
@@ -267,21 +275,23 @@ mod tests {
     }
 
     #[test]
-    fn addresses_and_clients_have_paces_of_their_own() {
+    fn addresses_have_a_pace_and_their_failures_for_each_client_another() {
         let tokens = AccessTokens::default();
         let now = Instant::now();
         let address = "192.0.2.1".parse().unwrap();
+        let other = "192.0.2.2".parse().unwrap();
         for _ in 0..ADDRESS_BURST {
             tokens.admit_address(address, now).unwrap();
         }
-        for _ in 0..CLIENT_BURST {
-            tokens.admit_client(b"k.live", now).unwrap();
+        for _ in 0..FAILURE_BURST {
+            tokens.count_failure(b"k.live", address, now).unwrap();
         }
 
         assert_eq!(tokens.admit_address(address, now), Err(ADDRESS_EVERY));
-        assert_eq!(tokens.admit_client(b"k.live", now), Err(CLIENT_EVERY));
-        assert_eq!(tokens.admit_client(b"k.other", now), Ok(()));
-        let other = "192.0.2.2".parse().unwrap();
         assert_eq!(tokens.admit_address(other, now), Ok(()));
+        let failed = |client: &[u8], address| tokens.count_failure(client, address, now);
+        assert_eq!(failed(b"k.live", address), Err(FAILURE_EVERY));
+        assert_eq!(failed(b"k.other", address), Ok(()));
+        assert_eq!(failed(b"k.live", other), Ok(()));
     }
 }

@@ -52,7 +52,7 @@ struct Given {
 pub(crate) async fn answer(relay: &Relay, parts: &Parts, body: PacedBody, remote: IpAddr) -> Reply {
     let given = match admit(relay, parts, remote) {
         Ok(()) => match read(body).await {
-            Ok(body) => give(relay, parts, &body),
+            Ok(body) => give(relay, parts, &body, remote),
             Err(refusal) => Err(refusal),
         },
         Err(refusal) => Err(refusal),
@@ -103,31 +103,20 @@ async fn read(mut body: PacedBody) -> Result<Bytes, Refusal> {
     Ok(received.freeze())
 }
 
-fn give(relay: &Relay, parts: &Parts, body: &[u8]) -> Result<Given, Refusal> {
-    let Grant {
-        client_id,
-        passwords,
-        is_basic,
-        scope,
-    } = request::read(parts, body)?;
-    let tokens = relay.endpoints.access_tokens();
-    let admitted = tokens.admit_client(client_id.as_bytes(), Instant::now());
-    admitted.map_err(|wait| Refusal::TooOften {
-        wait,
-        is_unread: false,
-    })?;
-    let (key, name) = Clients::split_id(&client_id).unwrap_or_default();
+fn give(relay: &Relay, parts: &Parts, body: &[u8], remote: IpAddr) -> Result<Given, Refusal> {
+    let grant = request::read(parts, body)?;
+    let (key, name) = Clients::split_id(&grant.client_id).unwrap_or_default();
     let live = relay.endpoints.by_key(key);
     let found = live
         .as_ref()
         .and_then(|live| Some((live, live.clients.as_ref()?)));
     let Some((live, clients)) = found else {
-        Clients::authenticate_nobody(&passwords);
-        return Err(Refusal::InvalidClient { is_basic });
+        Clients::authenticate_nobody(&grant.passwords);
+        return Err(failure(relay, &grant, remote));
     };
-    let client = clients.authenticate(name, &passwords);
-    let client = client.ok_or(Refusal::InvalidClient { is_basic })?;
-    let scope = granted_scope(live, scope.as_ref())?;
+    let client = clients.authenticate(name, &grant.passwords);
+    let client = client.ok_or_else(|| failure(relay, &grant, remote))?;
+    let scope = granted_scope(live, grant.scope.as_ref())?;
     let token = clients.give(client, Timestamp::from(SystemTime::now()))?;
     info!(endpoint = %live.endpoint.name, client = name, "access token given out");
     Ok(Given {
@@ -136,6 +125,21 @@ fn give(relay: &Relay, parts: &Parts, body: &[u8]) -> Result<Given, Refusal> {
         expires_in: LIFETIME.as_secs(),
         scope,
     })
+}
+
+/// The same for a wrong secret and for a client that is not there. A right secret never comes here, so that no
+/// stranger can hold its owner up.
+fn failure(relay: &Relay, grant: &Grant, remote: IpAddr) -> Refusal {
+    let tokens = relay.endpoints.access_tokens();
+    match tokens.count_failure(grant.client_id.as_bytes(), remote, Instant::now()) {
+        Ok(()) => Refusal::InvalidClient {
+            is_basic: grant.is_basic,
+        },
+        Err(wait) => Refusal::TooOften {
+            wait,
+            is_unread: false,
+        },
+    }
 }
 
 /// A token opens one endpoint and nothing else, whatever its scope is called. An endpoint without the parameter

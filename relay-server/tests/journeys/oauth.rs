@@ -1,5 +1,6 @@
 //! An OAuth sender's way: a token for its client credentials, webhooks with the token, a new secret beside the old.
 
+use bytes::Bytes;
 use data_encoding::BASE64;
 use http::Request;
 use http_body_util::Full;
@@ -235,25 +236,70 @@ async fn a_body_of_8_kib_is_read_and_one_byte_more_is_not() {
 }
 
 #[tokio::test]
-async fn a_client_that_asks_too_often_is_told_when_to_come_back() {
+async fn an_address_that_fails_too_often_is_told_when_to_come_back() {
+    let relay = Relay::start().await;
+    let endpoint = oauth_endpoint(&relay, "orders", &json!({})).await;
+
+    for (id, from) in [
+        (client_id(&endpoint, 0), [127, 0, 0, 3]),
+        ("unknown".to_owned(), [127, 0, 0, 4]),
+    ] {
+        let mut refused = None;
+        for _ in 0..40 {
+            let reply = relay.send_from(from, basic(&id, "wrong", GRANT)).await;
+            if reply.status == 429 {
+                refused = Some(reply);
+                break;
+            }
+            assert_eq!(reply.status, 401, "{id}");
+        }
+
+        let refused = refused.expect("40 failures at once are too many");
+        assert_eq!(error(&refused), "temporarily_unavailable");
+        assert!(["1", "2"].contains(&refused.headers["retry-after"].to_str().unwrap()));
+    }
+}
+
+#[tokio::test]
+async fn nobody_holds_up_a_client_whose_id_he_knows() {
     let relay = Relay::start().await;
     let endpoint = oauth_endpoint(&relay, "orders", &json!({})).await;
     let id = client_id(&endpoint, 0);
-    let mut refused = None;
+    let stranger = [127, 0, 0, 2];
+    let mut told = Vec::new();
     for _ in 0..40 {
-        let reply = by_basic(&relay, &id, SECRET, GRANT).await;
-        if reply.status != 200 {
-            refused = Some(reply);
-            break;
-        }
+        let reply = relay.send_from(stranger, basic(&id, "wrong", GRANT)).await;
+        told.push(reply.status.as_u16());
     }
+    assert!(told.contains(&429), "{told:?}");
 
-    let refused = refused.expect("40 requests at once are too many");
-    assert_eq!(refused.status, 429);
-    assert_eq!(error(&refused), "temporarily_unavailable");
-    assert!(["1", "2"].contains(&refused.headers["retry-after"].to_str().unwrap()));
-    let other = by_basic(&relay, "unknown", SECRET, GRANT).await;
-    assert_eq!(other.status, 401);
+    let genuine = by_basic(&relay, &id, SECRET, GRANT).await;
+    let from_there = relay.send_from(stranger, basic(&id, SECRET, GRANT)).await;
+
+    assert_eq!(genuine.status, 200, "{}", genuine.text());
+    assert_eq!(from_there.status, 200, "{}", from_there.text());
+}
+
+#[tokio::test]
+async fn a_webhook_is_challenged_also_when_too_many_are_rejected_to_keep_it() {
+    let relay = Relay::start().await;
+    let endpoint = oauth_endpoint(&relay, "orders", &json!({})).await;
+    let limits = json!({"limits": {"rejected_per_minute": 1}});
+    let changed = relay.json("PATCH", "/v1/endpoints/orders", &limits).await;
+    assert_eq!(changed.status, 200, "{}", changed.text());
+
+    let kept = webhook(&relay, &endpoint, "Bearer wrong").await;
+    let not_kept = webhook(&relay, &endpoint, "Bearer wrong").await;
+
+    let list: EventList = relay.get("/v1/events").await;
+    assert_eq!(list.events.len(), 1);
+    for reply in [kept, not_kept] {
+        assert_eq!(reply.status, 401);
+        assert_eq!(
+            reply.headers["www-authenticate"],
+            "Bearer realm=\"towline\", error=\"invalid_token\""
+        );
+    }
 }
 
 /// An endpoint whose sender asks for tokens, with one secret named `first`.
@@ -284,14 +330,16 @@ async fn token_of(relay: &Relay, endpoint: &EndpointView, place: usize, secret: 
 }
 
 async fn by_basic(relay: &Relay, id: &str, secret: &str, body: &str) -> Reply {
+    relay.send(basic(id, secret, body)).await
+}
+
+fn basic(id: &str, secret: &str, body: &str) -> Request<Full<Bytes>> {
     let secret = secret.replace(' ', "+");
     let credentials = BASE64.encode(format!("{id}:{secret}").as_bytes());
     let request = Request::post("/oauth/token")
         .header("content-type", FORM)
         .header("authorization", format!("Basic {credentials}"));
-    relay
-        .send(request.body(Full::from(body.to_owned())).unwrap())
-        .await
+    request.body(Full::from(body.to_owned())).unwrap()
 }
 
 async fn form(relay: &Relay, body: &str) -> Reply {

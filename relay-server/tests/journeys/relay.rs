@@ -8,7 +8,7 @@ use hyper_util::rt::TokioIo;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use tokio::net::TcpStream;
+use tokio::net::TcpSocket;
 use towline_server::{Config, RunningRelay};
 use towline_shared::api::{CreatedToken, EndpointView};
 use towline_shared::id::EventId;
@@ -118,10 +118,21 @@ impl Relay {
     }
 
     /// Any request, on a connection of its own.
-    pub(crate) async fn send(&self, mut request: Request<Full<Bytes>>) -> Reply {
+    pub(crate) async fn send(&self, request: Request<Full<Bytes>>) -> Reply {
+        self.send_from([127, 0, 0, 1], request).await
+    }
+
+    /// The same, from this address of the machine.
+    pub(crate) async fn send_from(
+        &self,
+        address: [u8; 4],
+        mut request: Request<Full<Bytes>>,
+    ) -> Reply {
         let host = self.running.address().to_string().parse().unwrap();
         request.headers_mut().insert("host", host);
-        let stream = TcpStream::connect(self.running.address()).await.unwrap();
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind((address, 0).into()).unwrap();
+        let stream = socket.connect(self.running.address()).await.unwrap();
         let (mut sender, connection) = handshake(TokioIo::new(stream)).await.unwrap();
         let exchange = async {
             let reply = sender.send_request(request).await.unwrap();
