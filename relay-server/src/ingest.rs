@@ -149,7 +149,7 @@ async fn keep(relay: &Arc<Relay>, arrival: Arrival) -> Result<Response<Full<Byte
         && !endpoint.meters.keeps_rejected(Instant::now())
     {
         debug!(endpoint = %endpoint.endpoint.name, "rejected request not kept: there are too many");
-        return Ok(answer::rejected(failure.cause.class()));
+        return Ok(answer::rejected(&endpoint, failure.cause.class()));
     }
     let event = NewEvent {
         endpoint: endpoint.endpoint.id,
@@ -173,11 +173,7 @@ async fn keep(relay: &Arc<Relay>, arrival: Arrival) -> Result<Response<Full<Byte
     Ok(match (handshake, &event.info.verdict) {
         (Some(reply), _) => answer::handshake(&reply),
         (None, Verdict::Failed(failure)) if !event.info.is_deliverable => {
-            let class = failure.cause.class();
-            match &endpoint.clients {
-                Some(_) => answer::challenged(class),
-                None => answer::rejected(class),
-            }
+            answer::rejected(&endpoint, failure.cause.class())
         }
         (None, _) => answer::ack(&endpoint.endpoint.ack, event.info.id),
     })

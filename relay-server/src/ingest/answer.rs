@@ -12,7 +12,7 @@ use towline_shared::verify::HandshakeReply;
 use tracing::{debug, error};
 
 use super::{IngestError, Reply};
-use crate::endpoints::OverLimit;
+use crate::endpoints::{LiveEndpoint, OverLimit};
 use crate::listener::PacedBodyError;
 use crate::problem::{problem, with_field};
 use crate::store::StoreError;
@@ -44,8 +44,17 @@ pub(super) fn handshake(reply: &HandshakeReply) -> Response<Full<Bytes>> {
     response
 }
 
+/// The answer to a request whose check failed, whether it is kept or not. An OAuth sender is challenged: by that it
+/// asks for a new token (RFC 6750 §3).
+pub(super) fn rejected(endpoint: &LiveEndpoint, class: CauseClass) -> Response<Full<Bytes>> {
+    match &endpoint.clients {
+        None => unauthorized(class),
+        Some(_) => with_field(unauthorized(class), WWW_AUTHENTICATE, challenge(class)),
+    }
+}
+
 /// 401 with the class of the cause, and nothing to guess with.
-pub(super) fn rejected(class: CauseClass) -> Response<Full<Bytes>> {
+fn unauthorized(class: CauseClass) -> Response<Full<Bytes>> {
     let (code, detail) = match class {
         CauseClass::Missing => (
             "signature_missing",
@@ -76,13 +85,11 @@ pub(super) fn rejected(class: CauseClass) -> Response<Full<Bytes>> {
     )
 }
 
-/// The same with the challenge for which an OAuth sender asks for a new token (RFC 6750 §3).
-pub(super) fn challenged(class: CauseClass) -> Response<Full<Bytes>> {
-    let challenge = match class {
+const fn challenge(class: CauseClass) -> &'static str {
+    match class {
         CauseClass::Missing => "Bearer realm=\"towline\"",
         _ => "Bearer realm=\"towline\", error=\"invalid_token\"",
-    };
-    with_field(rejected(class), WWW_AUTHENTICATE, challenge)
+    }
 }
 
 /// The problem that says why nothing was kept.
@@ -306,7 +313,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_rejection_names_the_class_and_nothing_else() {
-        let response = rejected(CauseClass::Expired);
+        let response = unauthorized(CauseClass::Expired);
 
         assert_eq!(response.status(), 401);
         let text = body(response).await;
