@@ -80,6 +80,7 @@ fn without_key(mut checked: Checked, trouble: &KeyTrouble) -> Checked {
         && failure.cause == Cause::KeyUnavailable
     {
         failure.detail = format!("{}: {trouble}", failure.detail);
+        failure.findings = vec![failure.cause.finding(&failure.detail)];
         checked.is_key_late = matches!(trouble, KeyTrouble::Late(_));
     }
     checked
@@ -129,12 +130,11 @@ fn slug_of(live: &LiveEndpoint) -> &str {
 }
 
 fn failed(slug: &str, detail: &str) -> Checked {
-    without_scheme(Verdict::Failed(Failure {
-        provider: slug.to_owned(),
-        cause: Cause::ConfigError,
-        detail: detail.to_owned(),
-        findings: Vec::new(),
-    }))
+    without_scheme(Verdict::Failed(Failure::new(
+        slug,
+        Cause::ConfigError,
+        detail,
+    )))
 }
 
 fn without_scheme(verdict: Verdict) -> Checked {

@@ -1,5 +1,7 @@
 //! What the check of a signature found: verified, authenticated, failed with a cause, or unchecked.
 
+mod advice;
+
 use serde::{Deserialize, Serialize};
 
 use crate::id::SecretName;

@@ -46,12 +46,11 @@ pub(super) async fn keep_head(
         url: unread.url,
         body: verify::Body::Bytes(&[]),
     });
-    let verdict = Verdict::Failed(Failure {
-        provider: provider.slug().to_owned(),
-        cause: Cause::OverLimit,
-        detail: format!("{}; the body was not read", over.limit),
-        findings: Vec::new(),
-    });
+    let verdict = Verdict::Failed(Failure::new(
+        provider.slug(),
+        Cause::OverLimit,
+        format!("{}; the body was not read", over.limit),
+    ));
     let event = NewEvent {
         endpoint: endpoint.endpoint.id,
         endpoint_name: endpoint.endpoint.name.clone(),

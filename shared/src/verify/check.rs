@@ -6,7 +6,7 @@ use super::fingerprint::Proof;
 use super::scheme::Scheme;
 use super::trouble::Failing;
 use super::{Judgement, Provider, Settings, diagnose};
-use crate::verdict::{Cause, Failure, Match, Verdict};
+use crate::verdict::{Cause, Failure, Finding, Match, Verdict};
 
 /// A verdict without anything to remember.
 impl From<Verdict> for Judgement {
@@ -29,9 +29,9 @@ impl Provider {
                 Some(name) => format!("`{slug}` has no scheme named `{}`", name.escape_debug()),
                 None => format!("`{slug}` has no scheme that counts without being named"),
             };
-            return self
-                .failed(Failing::new(Cause::ConfigError, detail), Vec::new())
-                .into();
+            let failing = Failing::new(Cause::ConfigError, detail);
+            let findings = vec![failing.cause.finding(&failing.detail)];
+            return self.failed(failing, findings).into();
         }
         if settings.secrets.is_empty() && schemes.all(Scheme::needs_secret) {
             return Verdict::Unchecked.into();
@@ -64,7 +64,7 @@ impl Provider {
         }
     }
 
-    fn failed(&self, failing: Failing, findings: Vec<crate::verdict::Finding>) -> Verdict {
+    fn failed(&self, failing: Failing, findings: Vec<Finding>) -> Verdict {
         Verdict::Failed(Failure {
             provider: self.slug.clone(),
             cause: failing.cause,

@@ -27,50 +27,77 @@ pub(super) fn findings(
     delivery: &Delivery<'_>,
     failing: &Failing,
 ) -> Vec<Finding> {
-    let mut findings = Vec::new();
-    match failing.cause {
-        Cause::MissingSignature => findings.extend(absence(provider, delivery)),
-        Cause::MissingHeader => findings.push(finding(
-            "header_missing",
-            failing.detail.clone(),
-            "look whether a proxy before the relay removes it, or whether the provider sends it only in another mode",
-        )),
-        Cause::AmbiguousHeader | Cause::AmbiguousQuery | Cause::AmbiguousForm => {
-            findings.push(finding(
-                "repeated",
-                failing.detail.clone(),
-                "look whether a proxy before the relay adds it a second time",
-            ));
-        }
-        Cause::MalformedSignature => findings.extend(form::describe(provider, delivery)),
-        Cause::TimestampExpired | Cause::TimestampFuture => findings.push(clock_skew(failing)),
-        _ => {}
+    let mut findings = Vec::from_iter(at_first_sight(provider, delivery, failing));
+    if may_match_otherwise(failing.cause) {
+        findings.extend(closer_look(provider, delivery, failing));
     }
-    let may_match_otherwise = matches!(
-        failing.cause,
+    if findings.is_empty() {
+        findings.push(failing.cause.finding(&failing.detail));
+    }
+    findings
+}
+
+/// What the cause and the request tell without trying anything.
+fn at_first_sight(
+    provider: &Provider,
+    delivery: &Delivery<'_>,
+    failing: &Failing,
+) -> Option<Finding> {
+    match failing.cause {
+        Cause::MissingSignature => absence(provider, delivery),
+        Cause::MalformedSignature => form::describe(provider, delivery),
+        Cause::TimestampExpired | Cause::TimestampFuture => Some(clock_skew(failing)),
+        // These are told only where a closer look finds nothing better.
+        Cause::SignatureMismatch | Cause::TokenMismatch => None,
+        Cause::MissingHeader
+        | Cause::AmbiguousHeader
+        | Cause::AmbiguousQuery
+        | Cause::AmbiguousForm
+        | Cause::TimestampMalformed
+        | Cause::MalformedBody
+        | Cause::ClaimMismatch
+        | Cause::UnsupportedAlgorithm
+        | Cause::ConditionFailed
+        | Cause::KeyUnavailable
+        | Cause::KeyUrlRejected
+        | Cause::BadSecret
+        | Cause::RejectedMessage
+        | Cause::ConfigError
+        | Cause::OverLimit => Some(failing.cause.finding(&failing.detail)),
+    }
+}
+
+/// Whether another secret, body or scheme may explain a failure of this cause.
+const fn may_match_otherwise(cause: Cause) -> bool {
+    matches!(
+        cause,
         Cause::MissingSignature
             | Cause::MalformedSignature
             | Cause::SignatureMismatch
             | Cause::TokenMismatch
             | Cause::BadSecret
-    );
-    if !may_match_otherwise || delivery.settings.secrets.is_empty() {
-        return findings;
+    )
+}
+
+/// What trying other explanations turns up.
+fn closer_look(provider: &Provider, delivery: &Delivery<'_>, failing: &Failing) -> Option<Finding> {
+    if delivery.settings.secrets.is_empty() {
+        return None;
     }
     if delivery.body_length() > MAX_BODY_BYTES {
-        findings.push(finding(
+        return Some(finding(
             "body_too_long",
-            format!("other explanations were not tried, because the body has more than {MAX_BODY_BYTES} bytes"),
+            format!(
+                "other explanations were not tried, because the body has more than {MAX_BODY_BYTES} bytes"
+            ),
             "send a smaller event of the same kind to learn more",
         ));
-        return findings;
     }
     let found = Search::new(provider, delivery).run();
     if found.is_none() && failing.cause == Cause::SignatureMismatch {
-        findings.push(nothing_matches(delivery));
+        return Some(nothing_matches(delivery));
     }
-    findings.extend(found);
-    findings
+    found
 }
 
 /// Stands in the place of findings where the reason was not looked for.
@@ -110,11 +137,8 @@ fn finding(code: &str, sentence: impl Into<String>, hint: impl Into<String>) -> 
 
 /// The time is checked after the signature, so that the rest of the request is known to be right.
 fn clock_skew(failing: &Failing) -> Finding {
-    finding(
-        "clock_skew",
-        format!("the signature matches, but {}", failing.detail),
-        "compare the relay's clock with the real time; a delivery that was kept back or replayed must be signed again",
-    )
+    let sentence = format!("the signature matches, but {}", failing.detail);
+    failing.cause.finding(&sentence)
 }
 
 /// A signature of a scheme that the endpoint does not allow, or no signature at all.
@@ -138,6 +162,16 @@ fn absence(provider: &Provider, delivery: &Delivery<'_>) -> Option<Finding> {
         .schemes
         .iter()
         .find(|scheme| scheme.has_signature(delivery))?;
+    if near.applies(delivery) {
+        return Some(finding(
+            "other_kind_of_secret",
+            format!(
+                "there is a signature in {}, but no secret of the endpoint is of the kind that its scheme takes",
+                near.described_places()
+            ),
+            "look at the beginning of the secret, which tells its kind, and set the one that the provider shows for webhooks",
+        ));
+    }
     Some(finding(
         "condition_not_met",
         format!(

@@ -29,6 +29,33 @@ fn every_vector_gets_its_verdict_and_reason() {
 }
 
 #[test]
+fn every_failed_vector_is_explained() {
+    let mut count = 0;
+    for case in cases() {
+        let verdicts = case.apply(Body::Bytes(&case.body()), |provider, request, settings| {
+            [
+                provider.check(request, settings),
+                provider.judge_briefly(request, settings, None).verdict,
+            ]
+        });
+        for verdict in verdicts {
+            let Verdict::Failed(failure) = verdict else {
+                continue;
+            };
+            count += 1;
+            assert!(!failure.findings.is_empty(), "{}: {failure:?}", case.name);
+            for finding in &failure.findings {
+                let texts = [&finding.code, &finding.sentence, &finding.hint];
+                let are_told = texts.iter().all(|text| !text.is_empty());
+                assert!(are_told, "{}: {finding:?}", case.name);
+            }
+        }
+    }
+
+    assert!(count > 0);
+}
+
+#[test]
 fn a_streamed_body_gets_the_same_verdict() {
     let mut failures = Vec::new();
     for case in cases().filter(|case| case.expect.is_some()) {

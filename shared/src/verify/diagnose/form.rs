@@ -1,15 +1,11 @@
 //! Says which part of a signature's value is not as the scheme writes it.
 
-use super::finding;
-use crate::verdict::Finding;
+use crate::verdict::{Cause, Finding};
 use crate::verify::Provider;
 use crate::verify::delivery::Delivery;
 use crate::verify::encoding::Encoding;
 use crate::verify::evaluate::Evaluation;
 use crate::verify::scheme::{Method, Scheme, Signed};
-
-const HINT: &str =
-    "compare the value with the provider's documentation, and look whether a proxy changes it";
 
 /// The first part that is wrong, in the first scheme whose signature is there.
 pub(super) fn describe(provider: &Provider, delivery: &Delivery<'_>) -> Option<Finding> {
@@ -20,11 +16,7 @@ pub(super) fn describe(provider: &Provider, delivery: &Delivery<'_>) -> Option<F
         };
         let values = scheme.signature_values(&Evaluation::new(delivery)).ok()?;
         let value = values.first()?;
-        Some(finding(
-            "signature_form",
-            sentence(scheme, signed, value),
-            HINT,
-        ))
+        Some(Cause::MalformedSignature.finding(&sentence(scheme, signed, value)))
     })
 }
 
