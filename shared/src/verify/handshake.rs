@@ -77,6 +77,13 @@ impl Provider {
 }
 
 impl Handshake {
+    /// Every template that the answer is made of, with the key it stands at.
+    pub(super) fn answer(&self) -> Vec<(&'static str, &Template)> {
+        let headers = self.headers.iter().map(|(_, value)| ("headers", value));
+        let lets = self.lets.iter().map(|(_, value)| ("let", value));
+        headers.chain(lets).chain([("body", &self.body)]).collect()
+    }
+
     fn is_asked(&self, evaluation: &Evaluation<'_>) -> bool {
         self.when
             .iter()

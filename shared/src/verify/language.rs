@@ -4,6 +4,7 @@
 mod challenges;
 mod doubts;
 mod method;
+mod oracle;
 mod soundness;
 
 use toml::de::DeTable;
@@ -91,6 +92,7 @@ pub(super) fn lint(slug: &str, source: &str) -> (Option<Provider>, SchemeFinding
             return Err(table.missing("scheme"));
         }
         soundness::check_needs(&provider.needs, &provider.schemes, &table);
+        oracle::check(&provider, &table)?;
         doubts::about_provider(&provider, &table);
         if provider.evidence.as_deref() == Some("C") {
             table.warn_at(

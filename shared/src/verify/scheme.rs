@@ -107,20 +107,24 @@ impl TokenClass {
 
     /// Whether the text belongs to the class.
     pub(super) fn contains(self, text: &[u8]) -> bool {
+        let lengths = match self {
+            Self::Token => 1..=256,
+            Self::Hex20To32 => 20..=32,
+        };
+        lengths.contains(&text.len()) && text.iter().all(|byte| self.has(*byte))
+    }
+
+    /// Whether the byte stands in texts of the class.
+    pub(super) fn has(self, byte: u8) -> bool {
         match self {
-            Self::Token => {
-                (1..=256).contains(&text.len())
-                    && text
-                        .iter()
-                        .all(|byte| byte.is_ascii_alphanumeric() || b"._~+/=-".contains(byte))
-            }
-            Self::Hex20To32 => {
-                (20..=32).contains(&text.len())
-                    && text
-                        .iter()
-                        .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
-            }
+            Self::Token => byte.is_ascii_alphanumeric() || b"._~+/=-".contains(&byte),
+            Self::Hex20To32 => matches!(byte, b'0'..=b'9' | b'a'..=b'f'),
         }
+    }
+
+    /// Whether every text of the other class belongs to this one.
+    pub(super) fn covers(self, other: Self) -> bool {
+        self == Self::Token || self == other
     }
 }
 

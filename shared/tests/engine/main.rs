@@ -8,6 +8,7 @@ mod effort;
 mod facts;
 mod repeats;
 mod robustness;
+mod oracle;
 mod own_keys;
 mod rules;
 mod signing;

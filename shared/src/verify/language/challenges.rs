@@ -113,13 +113,7 @@ fn confirm(table: &Table<'_>) -> Result<Option<(Template, HostPin)>, Noted> {
 
 /// Notes answers that give the secret away, or a signature under it for a text of the caller's choice.
 fn check_answer(handshake: &Handshake, table: &Table<'_>) {
-    let headers = handshake
-        .headers
-        .iter()
-        .map(|(_, value)| ("headers", value));
-    let lets = handshake.lets.iter().map(|(_, value)| ("let", value));
-    let answer = headers.chain(lets).chain([("body", &handshake.body)]);
-    for (key, template) in answer {
+    for (key, template) in handshake.answer() {
         for expression in template.expressions() {
             let is_signed = |filter: &Filter| matches!(filter, Filter::Hmac(_));
             if expression.source == Source::Secret {

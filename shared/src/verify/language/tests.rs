@@ -132,7 +132,9 @@ body = "{query.x|hmac-sha256|hex}{let.y}{secret}"
 #[test]
 fn an_answer_that_gives_the_secret_away_or_signs_anything_is_refused() {
     let with = |answer: &str| {
-        format!("{GOOD}[[x.handshake]]\nwhen = [\"query.c\"]\nstatus = 200\n{answer}\n")
+        format!(
+            "{GOOD}reject = [\"{{body}}\", \"token\"]\n[[x.handshake]]\nwhen = [\"query.c\"]\nstatus = 200\n{answer}\n"
+        )
     };
     let guarded = with("body = \"{query.c|hmac-sha256|hex}\"\nguard = \"{query.c}\"");
 
