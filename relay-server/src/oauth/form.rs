@@ -4,8 +4,11 @@
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Malformed;
 
+/// A decoded name and its value.
+pub(super) type Pair = (Vec<u8>, Vec<u8>);
+
 /// The decoded names and values in order; a pair without `=` has an empty value.
-pub(super) fn pairs(text: &[u8]) -> Result<Vec<(Vec<u8>, Vec<u8>)>, Malformed> {
+pub(super) fn pairs(text: &[u8]) -> Result<Vec<Pair>, Malformed> {
     let pairs = text.split(|&byte| byte == b'&');
     let pairs = pairs.filter(|pair| !pair.is_empty());
     pairs

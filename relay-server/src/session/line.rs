@@ -184,7 +184,7 @@ impl Line {
         if self.window.free() == 0 {
             return None;
         }
-        self.wanted.to_judge(self.page.front()?)
+        self.wanted.begin_judging(self.page.front()?)
     }
 
     /// How many waiting replays to read, when that is needed.

@@ -41,7 +41,7 @@ impl Wanted {
         self.filter.is_some()
     }
 
-    /// Whether the event is wanted; nothing while that must be found out by [`Wanted::to_judge`].
+    /// Whether the event is wanted; nothing while that must be found out by [`Wanted::begin_judging`].
     pub(super) fn wants(&self, event: &StoredEvent) -> Option<bool> {
         let Some(filter) = &self.filter else {
             return Some(true);
@@ -57,7 +57,7 @@ impl Wanted {
     }
 
     /// What must be read before the event at the head of the line can be taken; once for each event.
-    pub(super) fn to_judge(&mut self, event: &Arc<StoredEvent>) -> Option<Judgement> {
+    pub(super) fn begin_judging(&mut self, event: &Arc<StoredEvent>) -> Option<Judgement> {
         let filter = self.filter.as_ref()?;
         let seq = event.info.seq;
         let is_begun = self.judging.is_some_and(|(judging, _)| judging == seq);
@@ -146,10 +146,10 @@ mod tests {
         let long = long(1, 100_000);
 
         assert_eq!(by_size.wants(&long), Some(true));
-        assert!(by_size.to_judge(&long).is_none());
+        assert!(by_size.begin_judging(&long).is_none());
         assert_eq!(by_body.wants(&long), None);
-        assert!(by_body.to_judge(&long).is_some());
-        assert!(by_body.to_judge(&long).is_none());
+        assert!(by_body.begin_judging(&long).is_some());
+        assert!(by_body.begin_judging(&long).is_none());
         by_body.judged(Seq(1), true);
 
         assert_eq!(by_body.wants(&long), Some(true));
@@ -164,14 +164,14 @@ mod tests {
 
         assert_eq!(wanted.wants(&too_long), Some(true));
         assert_eq!(wanted.wants(&just_fits), None);
-        assert!(wanted.to_judge(&just_fits).is_some());
+        assert!(wanted.begin_judging(&just_fits).is_some());
     }
 
     #[test]
     fn a_body_that_cannot_be_read_is_wanted() {
         let mut wanted = wanted("body contains \"x\"");
 
-        let judgement = wanted.to_judge(&long(1, 100_000)).unwrap();
+        let judgement = wanted.begin_judging(&long(1, 100_000)).unwrap();
 
         assert!(judgement.is_wanted());
     }
