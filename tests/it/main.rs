@@ -25,6 +25,7 @@ mod listen_command;
 mod long_and_slow;
 mod no_room;
 mod oauth;
+mod own_and_others;
 mod own_keys;
 mod providers_in_code;
 mod readme;
