@@ -21,7 +21,6 @@ use towline_shared::hop::INGEST_PREFIX;
 use towline_shared::id::EventId;
 use towline_shared::time::Timestamp;
 use towline_shared::verdict::Verdict;
-use towline_shared::verify::Fingerprint;
 use tracing::debug;
 
 use crate::endpoints::{LiveEndpoint, OverLimit};
@@ -126,7 +125,7 @@ async fn keep(relay: &Arc<Relay>, arrival: Arrival) -> Result<Response<Full<Byte
         verdict,
         handshake,
         facts,
-        fingerprint,
+        remember,
         is_key_late,
     } = verify::check(&endpoint, &relay.keys, &head, url, &body, now).await;
     if is_key_late && endpoint.endpoint.on_failure == OnFailure::Reject {
@@ -166,7 +165,7 @@ async fn keep(relay: &Arc<Relay>, arrival: Arrival) -> Result<Response<Full<Byte
         body,
         delivery_id: facts.delivery_id,
         event_type: facts.event_type,
-        remember: decision.remember(fingerprint, endpoint.endpoint.deliver_duplicates),
+        remember: decision.remember(remember, endpoint.endpoint.deliver_duplicates),
     };
     let event = relay.store.append(event).await.map_err(not_kept)?;
     debug!(event.id = %event.info.id, endpoint = %event.info.endpoint, "event kept");
@@ -210,15 +209,11 @@ impl Decision {
     }
 
     /// Challenges come again as often as the provider likes.
-    fn remember(
-        self,
-        fingerprint: Option<Fingerprint>,
-        delivers_repeats: bool,
-    ) -> Option<Remember> {
-        let fingerprint = fingerprint.filter(|_| self.kind == EventKind::Webhook)?;
+    fn remember(self, remember: Option<Remember>, delivers_repeats: bool) -> Option<Remember> {
+        let remember = remember.filter(|_| self.kind == EventKind::Webhook)?;
         Some(Remember {
-            fingerprint,
-            delivers_repeats,
+            delivers_repeats: remember.delivers_repeats || delivers_repeats,
+            ..remember
         })
     }
 }
@@ -256,6 +251,7 @@ fn new_id(now: Timestamp) -> Result<EventId, IngestError> {
 #[cfg(test)]
 mod tests {
     use towline_shared::verdict::{Cause, Failure};
+    use towline_shared::verify::Fingerprint;
 
     use super::*;
 
@@ -317,9 +313,13 @@ mod tests {
     fn a_handshake_is_neither_delivered_nor_remembered() {
         let decision = Decision::of(&Verdict::Unchecked, true, OnFailure::Deliver);
 
-        let fingerprint = Some(Fingerprint::from_bytes([1; 16]));
+        let remember = Remember {
+            fingerprint: Fingerprint::from_bytes([1; 16]),
+            copy: None,
+            delivers_repeats: false,
+        };
         assert_eq!(decision.kind, EventKind::Handshake);
         assert!(!decision.is_deliverable);
-        assert_eq!(decision.remember(fingerprint, false), None);
+        assert_eq!(decision.remember(Some(remember), false), None);
     }
 }

@@ -14,6 +14,7 @@ mod progress;
 mod place;
 mod events;
 mod repeats;
+mod sighting;
 mod uses;
 mod kept;
 mod listing;

@@ -2,6 +2,7 @@
 
 mod published;
 mod question;
+mod sighting;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -10,11 +11,11 @@ use std::time::Instant;
 use towline_shared::head::Head;
 use towline_shared::time::Timestamp;
 use towline_shared::verdict::{Cause, Failure, Verdict};
-use towline_shared::verify::{self, Facts, Fingerprint, HandshakeReply, IssuedTokens};
+use towline_shared::verify::{self, Facts, HandshakeReply, IssuedTokens};
 
 use crate::endpoints::{Check, LiveEndpoint};
 use crate::keys::{KeyTrouble, Keys};
-use crate::store::Body;
+use crate::store::{Body, Remember};
 use published::{Gathered, gather};
 use question::Question;
 
@@ -28,7 +29,7 @@ pub(crate) struct Checked {
     /// What the provider says of its delivery.
     pub(crate) facts: Facts,
     /// What to remember of it, so that a repeat is known.
-    pub(crate) fingerprint: Option<Fingerprint>,
+    pub(crate) remember: Option<Remember>,
     /// Whether the check failed for want of a key that may be had later.
     pub(crate) is_key_late: bool,
 }
@@ -116,11 +117,12 @@ fn apply(
     if is_explained && !judgement.verdict.is_accepted() {
         meters.explained(Instant::now());
     }
+    let facts = provider.facts(&request);
     Checked {
+        remember: sighting::of(&judgement, &facts, question.head.target()),
         verdict: judgement.verdict,
-        fingerprint: judgement.fingerprint,
         handshake: provider.handshake(&request, &settings),
-        facts: provider.facts(&request),
+        facts,
         is_key_late: false,
     }
 }
@@ -142,7 +144,7 @@ fn without_scheme(verdict: Verdict) -> Checked {
         verdict,
         handshake: None,
         facts: Facts::default(),
-        fingerprint: None,
+        remember: None,
         is_key_late: false,
     }
 }

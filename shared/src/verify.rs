@@ -13,6 +13,7 @@ mod effort;
 mod delivery;
 mod evaluate;
 mod fingerprint;
+mod repeats;
 mod condition;
 mod candidates;
 mod digest;
@@ -66,6 +67,7 @@ pub use key_fetch::WantedKey;
 pub use mistakes::{SchemeError, SchemeErrors, SchemeFindings};
 pub use needs::FetchedUrl;
 pub use private_key::{KeyKind, PrivateKey, PrivateKeyError};
+pub use repeats::Repeats;
 pub use resign::{Captured, DeliveryIdPlace, Resigned, fresh_delivery_id};
 use scheme::Scheme;
 use template::Template;
@@ -135,6 +137,7 @@ pub struct Provider {
     sends_once: bool,
     /// The parameters that an endpoint must set.
     needs: Vec<String>,
+    equal_bodies: bool,
     schemes: Vec<Scheme>,
     handshakes: Vec<Handshake>,
 }
@@ -147,6 +150,8 @@ pub struct Judgement {
     /// The signed content of a verified request: one with the same content is the same event, sent again. None where
     /// the signature, or what it covers, is alike in different events.
     pub fingerprint: Option<Fingerprint>,
+    /// What becomes of a repeat of it.
+    pub repeats: Repeats,
 }
 
 /// What a provider says of its own delivery.

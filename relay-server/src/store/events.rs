@@ -17,6 +17,7 @@ use super::error::Failure;
 use super::memory::Counter;
 use super::place::Place;
 use super::readers::StoreReadError;
+use super::sighting::{self, Sighting};
 use super::writer::Writing;
 use super::{Body, BodyFile, EndpointId, NewEvent, StoreError, StoredEvent};
 
@@ -70,13 +71,15 @@ pub(super) fn append(
     facts: &str,
 ) -> Result<Arc<StoredEvent>, Failure> {
     let connection = writing.connection;
-    let repeated = first_of(writing, new);
+    let sighting = match new.remember {
+        Some(what) => sighting::of(writing, new, what)?,
+        None => Sighting::default(),
+    };
+    let repeated = sighting.first;
     let Some(counter) = writing.memory.counter(connection, new.endpoint)? else {
         return Err(StoreError::missing("endpoint", &new.endpoint_name).into());
     };
-    let is_held_back =
-        repeated.is_some() && !new.remember.is_some_and(|what| what.delivers_repeats);
-    let is_deliverable = new.is_deliverable && !is_held_back;
+    let is_deliverable = new.is_deliverable && !sighting.is_held_back;
     let next = Counter {
         seq: counter.seq + 1,
         ordinal: counter.ordinal + u64::from(is_deliverable),
@@ -106,9 +109,8 @@ pub(super) fn append(
     })?;
     *counter = next;
     writing.memory.uses.count(new);
-    if let Some(what) = new.remember.filter(|_| repeated.is_none()) {
-        let repeats = &mut writing.memory.repeats;
-        repeats.remember(place, what.fingerprint, new.id);
+    for &mark in sighting.unknown.iter().flatten() {
+        writing.memory.repeats.remember(place, mark, new.id);
     }
     let mut event = stored(new, Seq(next.seq));
     event.info.is_deliverable = is_deliverable;
@@ -116,13 +118,6 @@ pub(super) fn append(
     let event = Arc::new(event);
     writing.events.push(Arc::clone(&event));
     Ok(event)
-}
-
-/// The first event with the same signed content, if there is one to remember and it has come before.
-fn first_of(writing: &Writing<'_>, new: &NewEvent) -> Option<EventId> {
-    let what = new.remember?;
-    let repeats = &writing.memory.repeats;
-    repeats.first(new.endpoint, what.fingerprint, new.received_at)
 }
 
 /// What stands in the row as JSON of an event that is no repeat, made by the caller so that the writer has less to do.

@@ -32,7 +32,7 @@ struct Bounds {
 }
 
 /// At 200 events a second five minutes are remembered, which is the tolerance of most timestamps, and at one a second
-/// all of it. In all it takes about 25 MB. Twenty hours are longer than most providers go on trying with the same
+/// all of it; half as many where names count, which take a place of their own. In all it takes about 25 MB. Twenty hours are longer than most providers go on trying with the same
 /// signature, and shorter than a day, so that a webhook with the very same content every morning is no repeat.
 const BOUNDS: Bounds = Bounds {
     of_one: 65_536,
@@ -40,13 +40,17 @@ const BOUNDS: Bounds = Bounds {
     age: Duration::from_secs(20 * 60 * 60),
 };
 
+/// How many copies of one content are remembered by their names. Whoever has captured a request can make up ids without
+/// end: beyond this they push nothing else out, and are delivered each time.
+const MOST_COPIES: usize = 64;
+
 /// How many pages go in one commit because of their age alone; those above the number always go.
 const STALE_STEP: usize = 64;
 
 /// The memory.
 pub(super) struct Repeats {
     bounds: Bounds,
-    known: HashMap<Key, EventId>,
+    known: BTreeMap<Key, EventId>,
     lines: HashMap<EndpointId, Line>,
     /// Events in all lines.
     number: usize,
@@ -82,7 +86,7 @@ impl Repeats {
     fn within(bounds: Bounds) -> Self {
         Self {
             bounds,
-            known: HashMap::new(),
+            known: BTreeMap::new(),
             lines: HashMap::new(),
             number: 0,
             fresh: BTreeMap::new(),
@@ -112,6 +116,13 @@ impl Repeats {
     ) -> Option<EventId> {
         let first = *self.known.get(&(endpoint, fingerprint))?;
         (!self.is_stale(first, now)).then_some(first)
+    }
+
+    /// Whether one more copy of this content may be remembered.
+    pub(super) fn has_room_for_copy(&self, endpoint: EndpointId, fingerprint: Fingerprint) -> bool {
+        let (first, last) = fingerprint.copies();
+        let copies = self.known.range((endpoint, first)..=(endpoint, last));
+        copies.take(MOST_COPIES + 1).count() <= MOST_COPIES
     }
 
     /// Remembers an event that is kept at this place by the transaction under way.
@@ -159,7 +170,7 @@ impl Repeats {
         self.fresh.remove(&endpoint);
         let line = self.lines.remove(&endpoint);
         self.number -= line.as_ref().map_or(0, |line| line.number);
-        let gone = self.known.extract_if(|(of, _), _| *of == endpoint);
+        let gone = self.known.extract_if(.., |(of, _), _| *of == endpoint);
         let gone = gone.collect();
         self.steps.push(Step::Forgotten(endpoint, line, gone));
     }

@@ -177,6 +177,8 @@ pub struct NewEvent {
 pub struct Remember {
     /// Its signed content.
     pub fingerprint: Fingerprint,
+    /// Its names as the provider's copy, where a repeat with other names is delivered.
+    pub copy: Option<Fingerprint>,
     /// Whether consumers get it although it is a repeat.
     pub delivers_repeats: bool,
 }

@@ -53,8 +53,14 @@ fn mac(secret: &str, body: &str) -> Vec<u8> {
 }
 
 async fn send(relay: &Relay, fields: &[(&str, &str)], body: &str) -> Reply {
+    send_below(relay, "", fields, body).await
+}
+
+/// A request to the endpoint's URL with a suffix.
+async fn send_below(relay: &Relay, suffix: &str, fields: &[(&str, &str)], body: &str) -> Reply {
     let line: EndpointView = relay.get("/v1/endpoints/line").await;
     let path = line.url.strip_prefix(relay.running.public_url()).unwrap();
+    let path = format!("{path}{suffix}");
     let request = fields
         .iter()
         .fold(Request::post(path), |request, (name, value)| {
@@ -151,7 +157,7 @@ async fn a_repeat_is_known_after_a_restart() {
     send_github(&relay, SALT, "1", "{}").await;
 
     let relay = relay.restarted().await;
-    send_github(&relay, SALT, "2", "{}").await;
+    send_github(&relay, SALT, "1", "{}").await;
 
     let kept = events(&relay).await;
     assert_eq!(kept[1].info.duplicate_of, Some(kept[0].info.id));
@@ -240,4 +246,135 @@ async fn the_use_of_each_secret_is_shown_and_outlives_a_restart() {
         (3, Some(kept[2].info.received_at))
     );
     assert_eq!((next.uses, next.last_used_at), (0, None));
+}
+
+/// A request of Shopify with this topic and id, below the endpoint's URL.
+async fn send_shopify(relay: &Relay, topic: &str, id: &str, body: &str) -> Reply {
+    let signature = BASE64.encode(&mac(SALT, body));
+    let fields = [
+        ("X-Shopify-Hmac-Sha256", &*signature),
+        ("X-Shopify-Topic", topic),
+        ("X-Shopify-Webhook-Id", id),
+    ];
+    send(relay, &fields, body).await
+}
+
+/// Which of the kept events consumers get, and which are marked as repeats of the first.
+async fn fates(relay: &Relay) -> Vec<(bool, bool)> {
+    let kept = events(relay).await;
+    let first = Some(kept[0].info.id);
+    let fate = |event: &EventSummary| {
+        let duplicate_of = event.info.duplicate_of;
+        assert!(duplicate_of.is_none() || duplicate_of == first, "{event:?}");
+        (event.info.is_deliverable, duplicate_of.is_some())
+    };
+    kept.iter().map(fate).collect()
+}
+
+const FIRST: (bool, bool) = (true, false);
+const DELIVERED: (bool, bool) = (true, true);
+const HELD: (bool, bool) = (false, true);
+
+#[tokio::test]
+async fn equal_bodies_with_other_topics_or_ids_are_delivered_and_their_retries_held() {
+    let relay = Relay::start().await;
+    line(&relay, "shopify", json!({})).await;
+
+    send_shopify(&relay, "orders/create", "1", "{}").await;
+    send_shopify(&relay, "orders/paid", "1", "{}").await;
+    send_shopify(&relay, "orders/paid", "2", "{}").await;
+    for (topic, id) in [
+        ("orders/create", "1"),
+        ("orders/paid", "1"),
+        ("orders/paid", "2"),
+    ] {
+        send_shopify(&relay, topic, id, "{}").await;
+    }
+    let relay = relay.restarted().await;
+    send_shopify(&relay, "orders/paid", "2", "{}").await;
+    send_shopify(&relay, "orders/paid", "3", "{}").await;
+
+    let expected = [
+        FIRST, DELIVERED, DELIVERED, HELD, HELD, HELD, HELD, DELIVERED,
+    ];
+    assert_eq!(fates(&relay).await, expected);
+}
+
+#[tokio::test]
+async fn a_copy_with_other_unsigned_parts_does_not_hold_back_the_providers_own() {
+    let relay = Relay::start().await;
+    line(&relay, "github", json!({})).await;
+    let signature = format!("sha256={}", HEXLOWER.encode(&mac(SALT, "{}")));
+    let copy = [
+        ("X-Hub-Signature-256", &*signature),
+        ("X-GitHub-Event", "ping"),
+        ("X-GitHub-Delivery", "1"),
+    ];
+    send_below(&relay, "", &copy[..2], "{}").await;
+    send_below(&relay, "/x", &copy, "{}").await;
+
+    let own = [copy[0], ("X-GitHub-Event", "push"), copy[2]];
+    send(&relay, &own, "{}").await;
+    send(&relay, &own, "{}").await;
+    send_below(&relay, "", &[copy[0]], "{}").await;
+
+    let expected = [FIRST, DELIVERED, DELIVERED, HELD, HELD];
+    assert_eq!(fates(&relay).await, expected);
+}
+
+#[tokio::test]
+async fn another_path_tells_apart_only_beside_a_delivery_id() {
+    let relay = Relay::start().await;
+    line(&relay, "github", json!({})).await;
+    let signature = format!("sha256={}", HEXLOWER.encode(&mac(SALT, "{}")));
+    let own = [
+        ("X-Hub-Signature-256", &*signature),
+        ("X-GitHub-Event", "push"),
+        ("X-GitHub-Delivery", "1"),
+    ];
+    send_below(&relay, "/x", &own, "{}").await;
+    send(&relay, &own, "{}").await;
+    assert_eq!(fates(&relay).await, [FIRST, DELIVERED]);
+
+    let relay = Relay::start().await;
+    line(&relay, "benji", json!({})).await;
+    let body = r#"{"event":"user.created"}"#;
+    let signature = HEXLOWER.encode(&mac(SALT, body));
+    let now = Timestamp::from(std::time::SystemTime::now()).as_seconds();
+    let fields = [
+        ("x-benji-signature", &*signature),
+        ("x-webhook-datetime", &now.to_string()),
+    ];
+    send(&relay, &fields, body).await;
+    send_below(&relay, "/x", &fields, body).await;
+    assert_eq!(fates(&relay).await, [FIRST, HELD]);
+}
+
+#[tokio::test]
+async fn a_provider_that_only_says_that_something_has_changed_is_delivered_each_time() {
+    let relay = Relay::start().await;
+    line(&relay, "dropbox", json!({})).await;
+    let signature = HEXLOWER.encode(&mac(SALT, "{}"));
+
+    for _ in 0..3 {
+        send(&relay, &[("X-Dropbox-Signature", &*signature)], "{}").await;
+    }
+
+    assert_eq!(fates(&relay).await, [FIRST, DELIVERED, DELIVERED]);
+}
+
+#[tokio::test]
+async fn the_retry_of_an_event_that_is_deleted_is_an_event_again() {
+    let relay = Relay::start().await;
+    line(&relay, "github", json!({})).await;
+    send_github(&relay, SALT, "1", "{}").await;
+    let deleted = relay
+        .json("DELETE", "/v1/endpoints/line/events?through=1", &json!({}))
+        .await;
+    assert!(deleted.status.is_success(), "{}", deleted.text());
+
+    send_github(&relay, SALT, "1", "{}").await;
+    send_github(&relay, SALT, "1", "{}").await;
+
+    assert_eq!(fates(&relay).await, [FIRST, HELD]);
 }

@@ -5,7 +5,7 @@ use super::delivery::Delivery;
 use super::fingerprint::Proof;
 use super::scheme::Scheme;
 use super::trouble::Failing;
-use super::{Judgement, Provider, Settings, diagnose};
+use super::{Judgement, Provider, Repeats, Settings, diagnose};
 use crate::verdict::{Cause, Failure, Finding, Match, Verdict};
 
 /// A verdict without anything to remember.
@@ -14,6 +14,7 @@ impl From<Verdict> for Judgement {
         Self {
             verdict,
             fingerprint: None,
+            repeats: Repeats::default(),
         }
     }
 }
@@ -51,6 +52,7 @@ impl Provider {
                 Judgement {
                     verdict,
                     fingerprint: proof.fingerprint(scheme, delivery.request.body),
+                    repeats: self.repeats(scheme),
                 }
             }
             Err(failing) => {

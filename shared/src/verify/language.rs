@@ -25,7 +25,7 @@ const MAX_TOLERANCE: u32 = 7 * 24 * 3600;
 pub(super) const MAX_FILE_BYTES: usize = 64 * 1024;
 
 /// The keys of a provider's table.
-const PROVIDER_KEYS: [&str; 10] = [
+const PROVIDER_KEYS: [&str; 11] = [
     "name",
     "evidence",
     "docs",
@@ -34,6 +34,7 @@ const PROVIDER_KEYS: [&str; 10] = [
     "event_type",
     "sends_once",
     "needs",
+    "equal_bodies",
     "scheme",
     "handshake",
 ];
@@ -69,6 +70,7 @@ pub(super) fn lint(slug: &str, source: &str) -> (Option<Provider>, SchemeFinding
         let event_type = table.templates("event_type");
         let sends_once = table.flag("sends_once");
         let needs = table.texts("needs");
+        let equal_bodies = table.flag("equal_bodies");
         let schemes = schemes(&table);
         let handshakes = handshakes(&table);
         let base = table.text("extends");
@@ -83,6 +85,7 @@ pub(super) fn lint(slug: &str, source: &str) -> (Option<Provider>, SchemeFinding
             event_type: event_type?,
             sends_once: sends_once?,
             needs: needs?,
+            equal_bodies: equal_bodies?,
             schemes: schemes?,
             handshakes: handshakes?,
         };
@@ -189,15 +192,17 @@ fn inherit(provider: &mut Provider, table: &Table<'_>, base: &str) -> Result<(),
             base_table.templates("delivery_id")?,
             base_table.templates("event_type")?,
             base_table.texts("needs")?,
+            base_table.flag("equal_bodies")?,
         ))
     });
-    let (schemes, handshakes, delivery_id, event_type, needs) = inherited
+    let (schemes, handshakes, delivery_id, event_type, needs, equal_bodies) = inherited
         .map_err(|Noted| table.problem_at("extends", format!("`{base}` cannot be used")))?;
     if schemes.is_empty() {
         return Err(table.problem_at("extends", format!("`{base}` itself extends another")));
     }
     provider.schemes = schemes;
     provider.needs.extend(needs);
+    provider.equal_bodies |= equal_bodies;
     if provider.handshakes.is_empty() {
         provider.handshakes = handshakes;
     }

@@ -95,6 +95,27 @@ pub(super) enum TokenClass {
     Hex20To32,
 }
 
+impl Signed {
+    /// Whether the message has the time in it, as a value of its own or within the body.
+    pub(super) fn signs_time(&self) -> bool {
+        let Some(rule) = &self.timestamp else {
+            return false;
+        };
+        let time = rule.from.expressions();
+        self.messages.iter().all(|message| {
+            let mut parts = message.expressions().into_iter();
+            parts.any(|part| {
+                let is_in_body = part.source == Source::Body
+                    && time.iter().all(|of_time| of_time.source.is_of_body());
+                let is_built_in =
+                    matches!(&part.source, Source::Special(special) if special.signs_time());
+                let mut of_time = time.iter();
+                is_in_body || is_built_in || of_time.any(|of_time| of_time.source == part.source)
+            })
+        })
+    }
+}
+
 impl TokenClass {
     /// The class by its name in the scheme language.
     pub(super) fn parse(name: &str) -> Option<Self> {

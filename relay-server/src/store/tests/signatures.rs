@@ -12,6 +12,7 @@ fn signed(endpoint: &Endpoint, content: u8) -> NewEvent {
     NewEvent {
         remember: Some(Remember {
             fingerprint: Fingerprint::from_bytes([content; 16]),
+            copy: None,
             delivers_repeats: false,
         }),
         ..small(endpoint)
@@ -86,18 +87,66 @@ async fn a_repeat_is_kept_as_such_and_passed_by_consumers() {
 }
 
 #[tokio::test]
-async fn a_repeat_is_known_after_a_restart_and_when_the_first_was_trimmed() {
+async fn a_repeat_is_known_after_a_restart_while_the_first_is_kept() {
     let folder = TempDir::new().unwrap();
     let store = open(&folder);
     let orders = endpoint(&store, "orders").await;
     let first = store.append(signed(&orders, 1)).await.unwrap();
     store.close().await;
     let store = open(&folder);
+
+    let repeat = store.append(signed(&orders, 1)).await.unwrap();
+    store.trim(orders.id, Seq(2)).await.unwrap();
+    let again = store.append(signed(&orders, 1)).await.unwrap();
+    let repeat_of_that = store.append(signed(&orders, 1)).await.unwrap();
+
+    assert_eq!(repeat.info.duplicate_of, Some(first.info.id));
+    assert_eq!(
+        (again.info.duplicate_of, again.info.is_deliverable),
+        (None, true)
+    );
+    assert_eq!(repeat_of_that.info.duplicate_of, Some(again.info.id));
+}
+
+#[tokio::test]
+async fn a_pinned_first_event_counts_until_it_is_unpinned() {
+    let folder = TempDir::new().unwrap();
+    let store = open(&folder);
+    let orders = endpoint(&store, "orders").await;
+    let first = store.append(signed(&orders, 1)).await.unwrap().info.id;
+    store.pin(first, "me".to_owned(), time(1)).await.unwrap();
     store.trim(orders.id, Seq(1)).await.unwrap();
 
     let repeat = store.append(signed(&orders, 1)).await.unwrap();
+    assert!(store.unpin(first).await.unwrap());
+    let again = store.append(signed(&orders, 1)).await.unwrap();
 
-    assert_eq!(repeat.info.duplicate_of, Some(first.info.id));
+    assert_eq!(repeat.info.duplicate_of, Some(first));
+    assert_eq!(again.info.duplicate_of, None);
+}
+
+#[tokio::test]
+async fn made_up_names_of_one_content_push_nothing_out_and_are_delivered() {
+    let folder = TempDir::new().unwrap();
+    let store = open(&folder);
+    let orders = endpoint(&store, "orders").await;
+    let named = |number: u8| {
+        let mut copy = [1; 16];
+        copy[15] = 100 + number;
+        let mut event = signed(&orders, 1);
+        event.remember.as_mut().unwrap().copy = Some(Fingerprint::from_bytes(copy));
+        event
+    };
+    for number in 0..70 {
+        let event = store.append(named(number)).await.unwrap();
+        assert!(event.info.is_deliverable, "{number}");
+    }
+
+    let remembered = store.append(named(63)).await.unwrap();
+    let not_remembered = store.append(named(64)).await.unwrap();
+
+    assert!(!remembered.info.is_deliverable);
+    assert!(not_remembered.info.is_deliverable);
 }
 
 #[tokio::test]

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use crate::verify::Provider;
 use crate::verify::about::parameters;
 use crate::verify::handshake::Handshake;
+use crate::verify::repeats::Repeats;
 use crate::verify::scheme::{Algorithm, Method, Scheme, Signed};
 use crate::verify::table::Table;
 use crate::verify::template::Source;
@@ -56,7 +57,7 @@ fn about_signed(signed: &Signed, table: &Table<'_>) {
     let Some(rule) = &signed.timestamp else {
         return;
     };
-    if !is_time_signed(signed) {
+    if !signed.signs_time() {
         table.warn_at(
             "timestamp",
             "the time is not part of the message: an old body can be sent again with a new time",
@@ -69,24 +70,6 @@ fn about_signed(signed: &Signed, table: &Table<'_>) {
             format!("a request can be sent again for {hours} hours"),
         );
     }
-}
-
-/// Whether the message has the time in it, as a value of its own or within the body.
-fn is_time_signed(signed: &Signed) -> bool {
-    let Some(rule) = &signed.timestamp else {
-        return false;
-    };
-    let time = rule.from.expressions();
-    signed.messages.iter().all(|message| {
-        let mut parts = message.expressions().into_iter();
-        parts.any(|part| {
-            let is_in_body = part.source == Source::Body
-                && time.iter().all(|of_time| of_time.source.is_of_body());
-            let is_built_in =
-                matches!(&part.source, Source::Special(special) if special.signs_time());
-            is_in_body || is_built_in || time.iter().any(|of_time| of_time.source == part.source)
-        })
-    })
 }
 
 /// Notes doubts about a challenge.
@@ -102,6 +85,7 @@ pub(super) fn about_handshake(handshake: &Handshake, table: &Table<'_>) {
 /// Notes doubts about a provider.
 pub(super) fn about_provider(provider: &Provider, table: &Table<'_>) {
     let schemes = &provider.schemes;
+    about_equal_bodies(provider, table);
     let mut ids = BTreeSet::new();
     for id in schemes.iter().filter_map(|scheme| scheme.id.as_deref()) {
         if !ids.insert(id) {
@@ -135,4 +119,24 @@ fn is_open(provider: &Provider, scheme: &Scheme) -> bool {
         && bound.any(|template| template.mentions(is_parameter))
         && provider.needs.is_empty()
         && scheme.needs.is_empty()
+}
+
+fn about_equal_bodies(provider: &Provider, table: &Table<'_>) {
+    if !provider.equal_bodies {
+        return;
+    }
+    if !provider.delivery_id.is_empty() {
+        table.warn_at(
+            "equal_bodies",
+            "the `delivery_id` tells equal bodies apart: without this key, repeats with the same id are held back",
+        );
+    }
+    let is_delivered =
+        |scheme: &Scheme| scheme.covers_body && provider.repeats(scheme) == Repeats::Delivered;
+    if !provider.schemes.iter().any(is_delivered) {
+        table.warn_at(
+            "equal_bodies",
+            "without effect: no scheme has a signature over the body and nothing of the delivery's own",
+        );
+    }
 }

@@ -209,3 +209,24 @@ fn the_slug_is_the_name_of_the_first_table() {
     assert_eq!(slug_in("[[mine.scheme]]\n").as_deref(), Some("mine"));
     assert_eq!(slug_in("# nothing"), None);
 }
+
+#[test]
+fn equal_bodies_are_doubted_where_something_else_tells_them_apart() {
+    let doubts = |provider: &str, message: &str| {
+        let source = GOOD
+            .replace("name = \"X\"", &format!("equal_bodies = true\n{provider}"))
+            .replace("{body}", message);
+        let (provider, findings) = lint("x", &source);
+        assert!(provider.is_some(), "{:?}", findings.errors);
+        let doubts = findings.warnings.iter();
+        let doubts = doubts.filter(|doubt| doubt.key == "x.equal_bodies");
+        let texts: Vec<_> = doubts.map(ToString::to_string).collect();
+        texts.join("\n")
+    };
+
+    assert_eq!(doubts("", "{body}"), "");
+    let id = doubts("delivery_id = \"{header.x-id}\"", "{body}");
+    assert!(id.contains("tells equal bodies apart"), "{id}");
+    let signed = doubts("", "{header.x-nonce}{body}");
+    assert!(signed.contains("without effect"), "{signed}");
+}
