@@ -119,7 +119,6 @@ async fn keep(relay: &Arc<Relay>, arrival: Arrival) -> Result<Response<Full<Byte
         .max_body
         .min(relay.config.limits.max_body_bytes);
     let body = body::read(body, max_body, &relay.store).await?;
-    endpoint.meters.took(body.length(), Instant::now());
     let now = Timestamp::from(SystemTime::now());
     let Checked {
         verdict,
@@ -143,9 +142,16 @@ async fn keep(relay: &Arc<Relay>, arrival: Arrival) -> Result<Response<Full<Byte
         }
     }
     let decision = Decision::of(&verdict, handshake.is_some(), endpoint.endpoint.on_failure);
+    if verdict.is_accepted() {
+        endpoint.meters.took(body.length(), Instant::now());
+    } else {
+        endpoint.meters.give_back(Instant::now());
+    }
     if let Verdict::Failed(failure) = &verdict
         && !decision.is_deliverable
-        && !endpoint.meters.keeps_rejected(Instant::now())
+        && !endpoint
+            .meters
+            .keeps_rejected_body(body.length(), Instant::now())
     {
         debug!(endpoint = %endpoint.endpoint.name, "rejected request not kept: there are too many");
         return Ok(answer::rejected(&endpoint, failure.cause.class()));

@@ -195,7 +195,8 @@ pub enum OnFailure {
     Deliver,
 }
 
-/// What an endpoint keeps; the oldest events beyond any of it are removed, unless they are pinned. What is
+/// What an endpoint keeps; the oldest events beyond any of it are removed, unless they are pinned. Events that
+/// consumers do not get count towards none but the age. What is
 /// absent is not bounded. A consumer that had not read them gets a `gap` frame that says from where to where.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -203,10 +204,10 @@ pub struct Retention {
     /// Seconds after an event's arrival, 1 or more.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_age_seconds: Option<u64>,
-    /// Events, rejected ones included, 1 or more.
+    /// Deliverable events, 1 or more.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_events: Option<u64>,
-    /// Bytes of heads and bodies, 1 or more; the newest event is kept whatever its size.
+    /// Bytes of heads and bodies of deliverable events, 1 or more; the newest is kept whatever its size.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_bytes: Option<u64>,
 }
@@ -364,11 +365,15 @@ mod nullable {
 /// What an endpoint keeps now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Usage {
-    /// Events; pinned ones that are older than the oldest of these are not among them.
+    /// Deliverable events; pinned ones that are older than the oldest of these are not among them.
     pub events: u64,
-    /// Bytes of their heads and bodies.
+    /// Those that consumers do not get: rejected ones, challenges, repeats. They count towards no bound of
+    /// [`Retention`], and go with the deliverable ones around them.
+    #[serde(default)]
+    pub others: u64,
+    /// Bytes of the deliverable ones, heads and bodies.
     pub bytes: u64,
-    /// When the oldest of them came.
+    /// When the oldest event came.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub oldest: Option<Timestamp>,
     /// Pinned events.

@@ -184,7 +184,7 @@ async fn what_is_missing_is_named_with_the_next_step() {
         (
             &["sign", "discord", &key, "--secret-file", &key],
             INVALID_INPUT,
-            "public key",
+            "towline keys new discord",
         ),
         (
             &["sign", "gihtub", &key, "--secret-file", &key],

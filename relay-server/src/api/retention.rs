@@ -25,6 +25,7 @@ pub(super) async fn usage(
     let usage = relay.store.usage(live.endpoint.id).await?;
     Ok(Json(Usage {
         events: usage.events,
+        others: usage.others,
         bytes: usage.bytes,
         oldest: usage.oldest,
         pinned: usage.pinned,

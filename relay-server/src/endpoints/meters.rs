@@ -23,6 +23,10 @@ const EXPLAINED_AT_ONCE: f64 = 40.0;
 const LOOKS_PER_SECOND: f64 = 5.0;
 const LOOKS_AT_ONCE: f64 = 20.0;
 
+/// Bytes of rejected bodies that are kept: enough for a person who looks for a mistake, 1.4 GB a day at most.
+const REJECTED_BYTES_PER_SECOND: f64 = 16.0 * 1024.0;
+const REJECTED_BYTES_AT_ONCE: f64 = 64.0 * 1024.0 * 1024.0;
+
 /// The meters of one endpoint; they go on when it is changed, unless its limits are.
 pub(crate) struct Meters {
     limits: EndpointLimits,
@@ -33,6 +37,7 @@ struct Buckets {
     events: Option<Bucket>,
     bytes: Option<Bucket>,
     rejected: Bucket,
+    rejected_bytes: Bucket,
     explained: Bucket,
     looks: Bucket,
     /// Rejected requests that were not kept, since the relay started.
@@ -79,6 +84,7 @@ impl Meters {
             #[expect(clippy::cast_precision_loss, reason = "a rate need not be exact")]
             bytes: limits.bytes_per_second.map(|rate| bucket(rate as f64)),
             rejected: Bucket::full(rejected / 60.0, rejected, now),
+            rejected_bytes: Bucket::full(REJECTED_BYTES_PER_SECOND, REJECTED_BYTES_AT_ONCE, now),
             explained: Bucket::full(EXPLAINED_PER_SECOND, EXPLAINED_AT_ONCE, now),
             looks: Bucket::full(LOOKS_PER_SECOND, LOOKS_AT_ONCE, now),
             not_kept: 0,
@@ -115,7 +121,14 @@ impl Meters {
         Ok(())
     }
 
-    /// Counts a body that was read.
+    /// Gives the place of an event back whose check failed: who does not know the secret uses up no limit.
+    pub(crate) fn give_back(&self, now: Instant) {
+        if let Some(bucket) = &mut self.buckets.lock().events {
+            bucket.owe(-1.0, now);
+        }
+    }
+
+    /// Counts a body that was taken.
     pub(crate) fn took(&self, bytes: u64, now: Instant) {
         if let Some(bucket) = &mut self.buckets.lock().bytes {
             #[expect(clippy::cast_precision_loss, reason = "a rate need not be exact")]
@@ -138,11 +151,21 @@ impl Meters {
         self.buckets.lock().looks.take_one(now).is_ok()
     }
 
-    /// Whether one more rejected request is kept; one that is not is counted.
+    /// Whether the head of one more rejected request is kept; one that is not is counted.
     pub(crate) fn keeps_rejected(&self, now: Instant) -> bool {
+        self.keeps_rejected_body(0, now)
+    }
+
+    /// Whether one more rejected request is kept with a body of so many bytes; one that is not is counted.
+    pub(crate) fn keeps_rejected_body(&self, bytes: u64, now: Instant) -> bool {
         let mut buckets = self.buckets.lock();
-        let is_kept = buckets.rejected.take_one(now).is_ok();
+        let is_kept =
+            buckets.rejected_bytes.has_some(now).is_ok() && buckets.rejected.take_one(now).is_ok();
         buckets.not_kept += u64::from(!is_kept);
+        if is_kept {
+            #[expect(clippy::cast_precision_loss, reason = "a rate need not be exact")]
+            buckets.rejected_bytes.owe(bytes as f64, now);
+        }
         is_kept
     }
 
@@ -227,6 +250,39 @@ mod tests {
         assert_eq!(over.limit, Limit::Bytes(1000));
         assert!(over.retry_after >= Duration::from_secs(3));
         assert_eq!(meters.admit(now + Duration::from_millis(3001)), Ok(()));
+    }
+
+    #[test]
+    fn rejected_bodies_beyond_the_bytes_are_not_kept() {
+        let now = Instant::now();
+        let meters = Meters::new(NONE, now);
+        let mib = 1024 * 1024;
+        for _ in 0..3 {
+            assert!(meters.keeps_rejected_body(25 * mib, now));
+        }
+
+        assert!(!meters.keeps_rejected_body(1, now));
+        assert_eq!(meters.rejected_not_kept(), 1);
+        let paid_back = now + Duration::from_secs(11 * 64 + 1);
+        assert!(meters.keeps_rejected_body(1, paid_back));
+    }
+
+    #[test]
+    fn a_place_that_is_given_back_is_there_again() {
+        let now = Instant::now();
+        let limits = EndpointLimits {
+            events_per_second: Some(1),
+            ..NONE
+        };
+        let meters = Meters::new(limits, now);
+        for _ in 0..100 {
+            assert_eq!(meters.admit(now), Ok(()));
+            meters.give_back(now);
+        }
+
+        assert_eq!(meters.admit(now), Ok(()));
+        assert_eq!(meters.admit(now), Ok(()));
+        assert!(meters.admit(now).is_err());
     }
 
     #[test]

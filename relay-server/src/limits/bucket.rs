@@ -46,10 +46,10 @@ impl Bucket {
         ))
     }
 
-    /// Takes an amount that is known only after the fact; the level may fall below zero.
+    /// Takes an amount that is known only after the fact, so that the level may fall below zero, or gives one back.
     pub(crate) fn owe(&mut self, amount: f64, now: Instant) {
         self.fill(now);
-        self.level -= amount;
+        self.level = (self.level - amount).min(self.most);
     }
 
     fn fill(&mut self, now: Instant) {

@@ -80,10 +80,11 @@ pub(super) fn append(
         return Err(StoreError::missing("endpoint", &new.endpoint_name).into());
     };
     let is_deliverable = new.is_deliverable && !sighting.is_held_back;
+    let size = new.head.as_bytes().len() as u64 + new.body.length();
     let next = Counter {
         seq: counter.seq + 1,
         ordinal: counter.ordinal + u64::from(is_deliverable),
-        volume: counter.volume + new.head.as_bytes().len() as u64 + new.body.length(),
+        volume: counter.volume + u64::from(is_deliverable) * size,
     };
     let (file_name, inline) = match &new.body {
         Body::Inline(bytes) => ("", bytes.as_ref()),

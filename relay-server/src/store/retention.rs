@@ -16,9 +16,11 @@ const PINNED: &str = "SELECT count(*) FROM pin WHERE place > :first AND place <=
 /// What an endpoint keeps.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Usage {
-    /// Events, without pinned ones that are older than the oldest of these.
+    /// Deliverable events, without pinned ones that are older than the oldest of these.
     pub events: u64,
-    /// Bytes of their heads and bodies.
+    /// Those that consumers do not get: rejected ones, challenges, repeats.
+    pub others: u64,
+    /// Bytes of the deliverable ones, heads and bodies.
     pub bytes: u64,
     /// When the oldest of them came.
     pub oldest: Option<Timestamp>,
@@ -122,14 +124,19 @@ pub(super) fn overdue(
         newest: newest.seq,
     };
     let mut through = trimmed.seq;
-    if let Some(max_events) = keep.max_events {
-        through = through.max(newest.seq.saturating_sub(max_events));
+    // What nobody was to get counts towards neither: a stranger's requests push out no webhook.
+    if let Some(max_events) = keep.max_events
+        && newest.ordinal - trimmed.ordinal > max_events
+    {
+        let first = newest.ordinal - max_events + 1;
+        through = through.max(kept.first_with_ordinal(&snapshot, first)? - 1);
     }
     if let Some(max_bytes) = keep.max_bytes
         && newest.volume - trimmed.volume > max_bytes
     {
         let last = kept.first_with_volume(&snapshot, newest.volume - max_bytes)?;
-        through = through.max(last.min(newest.seq - 1));
+        let newest = kept.first_with_ordinal(&snapshot, newest.ordinal)?;
+        through = through.max(last.min(newest - 1));
     }
     if let Some(max_age) = keep.max_age_seconds {
         let age = max_age.saturating_mul(1000);
@@ -155,7 +162,8 @@ pub(super) fn usage(connection: &Connection, endpoint: EndpointId) -> rusqlite::
         |row| row.get(0),
     )?;
     Ok(Usage {
-        events: newest.seq - trimmed.seq,
+        events: newest.ordinal - trimmed.ordinal,
+        others: (newest.seq - trimmed.seq) - (newest.ordinal - trimmed.ordinal),
         bytes: newest.volume - trimmed.volume,
         oldest: received_at(&snapshot, kept)?,
         pinned: pinned.cast_unsigned(),

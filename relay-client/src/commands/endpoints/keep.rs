@@ -66,6 +66,9 @@ pub(super) fn usage(usage: &Usage, context: &Context) -> String {
         quantity::count(usage.events, "event"),
         quantity::size(usage.bytes)
     );
+    if usage.others > 0 {
+        text = format!("{text}, {} not for consumers", usage.others);
+    }
     if let Some(oldest) = usage.oldest {
         let since = quantity::date_and_time(oldest, context.screen.zone());
         text = format!("{text}, since {since}");

@@ -1,7 +1,7 @@
 //! Whether the targets are on this machine. Others may be meant, but then somebody must say so: events hold what
 //! customers wrote, and a mistyped host would get them.
 
-use std::net::{IpAddr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, UdpSocket};
 use std::time::Duration;
 
 use tokio::net::lookup_host;
@@ -61,7 +61,8 @@ async fn is_here(target: &Target) -> bool {
 
 /// Whether this machine has the address: then, and only then, a socket can be bound to it.
 fn is_own(address: IpAddr) -> bool {
-    !address.is_multicast() && UdpSocket::bind((address, 0)).is_ok()
+    let is_for_many = address.is_multicast() || address == IpAddr::V4(Ipv4Addr::BROADCAST);
+    !is_for_many && UdpSocket::bind((address, 0)).is_ok()
 }
 
 #[cfg(test)]

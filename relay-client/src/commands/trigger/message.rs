@@ -253,11 +253,18 @@ fn host_of(url: &str) -> Result<String, Failure> {
     })
 }
 
-/// Makes the signature one of other bytes: its form stays, so that only a real check finds out.
+/// Makes the signature one of other bytes: its form stays, so that only a real check finds out. A provider that
+/// signs in two ways gets both spoiled, since an app may look at either.
 fn spoil(signature: &mut [(String, String)]) {
-    let Some((_, value)) = signature.last_mut() else {
-        return;
-    };
+    let last = signature.len().saturating_sub(1);
+    for (index, (_, value)) in signature.iter_mut().enumerate() {
+        if index == last || value.len() >= SHORTEST_SIGNATURE {
+            spoil_value(value);
+        }
+    }
+}
+
+fn spoil_value(value: &mut String) {
     let place = value.len().saturating_sub(SPOILED_FROM_END);
     let is_spoiled = |(index, _): &(usize, char)| *index == place;
     *value = value
@@ -272,6 +279,9 @@ fn spoil(signature: &mut [(String, String)]) {
 
 /// Far enough from the end that no bit of the letter is padding, and inside of every signature.
 const SPOILED_FROM_END: usize = 8;
+
+/// What is shorter is a time or an id beside the signature, unless it stands last: 128 bits in base64.
+const SHORTEST_SIGNATURE: usize = 22;
 
 #[cfg(test)]
 mod tests {
@@ -294,6 +304,19 @@ mod tests {
             assert_eq!(signature[1].1, spoiled);
             assert_eq!(signature[0].1, "b");
         }
+    }
+
+    #[test]
+    fn each_of_two_signatures_is_spoiled_and_a_time_beside_them_is_not() {
+        let long = "sha256=00112233445566778899";
+        let mut signature = ["1760000000", long, long]
+            .map(|value| ("s".to_owned(), value.to_owned()))
+            .to_vec();
+
+        spoil(&mut signature);
+
+        assert_eq!(signature[0].1, "1760000000");
+        assert!(signature[1..].iter().all(|(_, value)| value != long));
     }
 
     #[test]

@@ -74,6 +74,28 @@ async fn an_endpoint_without_events_has_nothing_to_remove_and_holds_nothing() {
 }
 
 #[tokio::test]
+async fn what_consumers_do_not_get_pushes_nothing_out() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(&folder);
+    let orders = endpoint(&store, "orders").await;
+    append_many(&store, &orders, 2).await;
+    for _ in 0..20 {
+        let mut rejected = small(&orders);
+        rejected.is_deliverable = false;
+        store.append(rejected).await.unwrap();
+    }
+    let overdue = async |keep| store.overdue(orders.id, keep, time(2_000)).await.unwrap();
+
+    assert_eq!(overdue(events(2)).await, None);
+    assert_eq!(overdue(bytes(2 * HEAD_AND_BODY)).await, None);
+    assert_eq!(overdue(events(1)).await, Some(Seq(1)));
+    assert_eq!(overdue(bytes(1)).await, Some(Seq(1)), "the newest stays");
+    let usage = store.usage(orders.id).await.unwrap();
+    assert_eq!((usage.events, usage.others), (2, 20));
+    assert_eq!(usage.bytes, 2 * HEAD_AND_BODY);
+}
+
+#[tokio::test]
 async fn usage_counts_what_is_kept() {
     let folder = tempfile::tempdir().unwrap();
     let store = open(&folder);
