@@ -1,8 +1,7 @@
 //! Compiles the challenges that a provider sends and the answers that it wants.
 
 use super::method::{host_pin, token_class};
-use super::{conditions, doubts};
-use crate::verify::filters::Filter;
+use super::{conditions, doubts, oracle};
 use crate::verify::handshake::Handshake;
 use crate::verify::key_fetch::HostPin;
 use crate::verify::mistakes::{Noted, all};
@@ -65,6 +64,7 @@ fn handshake(table: &Table<'_>) -> Result<Handshake, Noted> {
         confirm: confirm?,
     };
     check_answer(&handshake, table);
+    oracle::check_guard(&handshake, table);
     doubts::about_handshake(&handshake, table);
     Ok(handshake)
 }
@@ -111,19 +111,12 @@ fn confirm(table: &Table<'_>) -> Result<Option<(Template, HostPin)>, Noted> {
     Ok(Some((get?, pin?)))
 }
 
-/// Notes answers that give the secret away, or a signature under it for a text of the caller's choice.
+/// Notes answers that give the secret away, or a value that is not there.
 fn check_answer(handshake: &Handshake, table: &Table<'_>) {
     for (key, template) in handshake.answer() {
         for expression in template.expressions() {
-            let is_signed = |filter: &Filter| matches!(filter, Filter::Hmac(_));
             if expression.source == Source::Secret {
                 table.problem_at(key, "the answer would give the secret to whoever asks");
-            }
-            if expression.filters.iter().any(is_signed) && handshake.guard.is_none() {
-                table.problem_at(
-                    key,
-                    "a caller could have any text signed: say with `guard` what may be signed",
-                );
             }
             if let Source::Let(name) = &expression.source
                 && !handshake.lets.iter().any(|(known, _)| known == name)

@@ -9,7 +9,7 @@ use crate::verify::jwt::JwtAlgorithm;
 use crate::verify::mistakes::Noted;
 use crate::verify::scheme::{Algorithm, Method, Scheme, Signed, TokenClass};
 use crate::verify::table::Table;
-use crate::verify::template::{Part, Source, Template};
+use crate::verify::template::{Expression, Part, Source, Template};
 
 const OPEN_MESSAGE: &str = "the answer to a challenge could sign this too, and a stranger then send it: refuse what \
                             the challenge's `guard` takes, by `reject = [\"MESSAGE\", \"CLASS\"]` with this very message";
@@ -37,6 +37,44 @@ pub(super) fn check(provider: &Provider, table: &Table<'_>) -> Result<(), Noted>
         }
     }
     Ok(())
+}
+
+/// Notes what in the answer is signed without being looked at: the guard must read the very value.
+pub(super) fn check_guard(handshake: &Handshake, table: &Table<'_>) {
+    let guard = handshake.guard.as_ref();
+    let looked_at = guard.and_then(|(template, _)| template.bare());
+    for (key, template) in handshake.answer() {
+        for expression in template.expressions() {
+            let Some(first) = expression.filters.iter().position(is_hmac) else {
+                continue;
+            };
+            let problem = match (guard, looked_at) {
+                (None, _) => {
+                    "a caller could have any text signed: say with `guard` what may be signed"
+                }
+                (Some(_), Some(looked_at)) if is_signed_as_it_is(looked_at, expression, first) => {
+                    continue;
+                }
+                (Some(_), _) => {
+                    "what is signed is not what `guard` looks at: both must read the same value, without a filter \
+                     in front of the HMAC"
+                }
+            };
+            table.problem_at(key, problem);
+        }
+    }
+}
+
+/// Whether the one HMAC of an expression is over the value that the guard looks at. A value of `let` is made of others.
+fn is_signed_as_it_is(looked_at: &Expression, signed: &Expression, first: usize) -> bool {
+    let is_plain = looked_at.filters.is_empty() && !matches!(looked_at.source, Source::Let(_));
+    let hmacs = signed.filters.iter().filter(|filter| is_hmac(filter));
+    is_plain && first == 0 && hmacs.count() == 1 && looked_at.source == signed.source
+}
+
+/// Whether the filter signs.
+pub(super) const fn is_hmac(filter: &Filter) -> bool {
+    matches!(filter, Filter::Hmac(_))
 }
 
 /// The hashes of all HMACs in the answer.
@@ -164,6 +202,43 @@ mod tests {
 
         assert_eq!(of("github").unwrap_err().0[0].key, "mine.handshake");
         of("slack").unwrap();
+    }
+
+    #[test]
+    fn only_what_the_guard_looks_at_is_signed() {
+        for (guard, body) in [
+            ("{query.a}", "{query.x|hmac-sha256|hex}"),
+            ("{query.x|hex}", "{query.x|hmac-sha256|hex}"),
+            ("{query.x|hex}", "{query.x|hex|hmac-sha256|hex}"),
+            ("{query.x}", "{query.x|unhex|hmac-sha256|hex}"),
+            ("{query.x}", "{query.x|hmac-sha256|hex|hmac-sha256|hex}"),
+            ("a{query.x}", "{query.x|hmac-sha256|hex}"),
+            ("{let.l}", "{let.l|hmac-sha256|hex}"),
+            ("{query.x}", "{let.l|hmac-sha256|hex}"),
+            (
+                "{query.x}",
+                "{query.x|hmac-sha256|hex}{query.a|hmac-sha256|hex}",
+            ),
+        ] {
+            let errors = signing(guard, body).unwrap_err();
+
+            assert_eq!(
+                errors.0[0].key, "x.handshake.body",
+                "{guard} {body}: {errors}"
+            );
+        }
+        signing("{query.x}", "a{query.x|json}{query.x|hmac-sha256|hex}").unwrap();
+    }
+
+    fn signing(guard: &str, body: &str) -> Result<Provider, SchemeErrors> {
+        Provider::parse(
+            "x",
+            &format!(
+                "[[x.scheme]]\nalg = \"hmac-sha1\"\nsig = \"{{header.s}}\"\nmessage = \"{{body}}\"\n\
+                 [[x.handshake]]\nwhen = [\"query.x\"]\nstatus = 200\nlet = {{ l = \"{{query.y}}\" }}\n\
+                 guard = \"{guard}\"\nbody = \"{body}\"\n"
+            ),
+        )
     }
 
     fn parse(scheme: &str) -> Result<Provider, SchemeErrors> {
