@@ -44,6 +44,38 @@ async fn every_mistake_of_a_scheme_file_is_told_and_a_costly_one_is_refused() {
             format!("[mine]\na = {}1", "[".repeat(30_000)),
             &["`own_scheme`"],
         ),
+        (
+            scheme(
+                "message = \"{body}\"\n[[mine.handshake]]\nwhen = [\"query.c\"]\nstatus = 200\nbody = \"\"\n\
+                 action = { get = \"https://a.example.com/{secret|hex}\", host = \"a.example.com\" }",
+            ),
+            &[
+                "line 10, `mine.handshake.action`",
+                "`verify = true`",
+                "give away",
+            ],
+        ),
+        (
+            scheme("message = \"{body}\"").replace(
+                "hmac-sha256\"",
+                "rsa-sha256\"\nkey_fetch = { url = \"https://a.example.com/{secret|hex}\", host = \"a.example.com\" }",
+            ),
+            &["line 4, `mine.scheme.key_fetch`", "told the secret"],
+        ),
+        (
+            scheme(
+                "message = \"v:{body}\"\n[[mine.handshake]]\nwhen = [\"query.c\"]\nstatus = 200\n\
+                 guard = \"{query.a}\"\nbody = \"{query.c|hmac-sha256|hex}\"",
+            ),
+            &["line 10, `mine.handshake.body`", "what `guard` looks at"],
+        ),
+        (
+            scheme(
+                "message = \"{body}\"\n[[mine.handshake]]\nwhen = [\"query.c\"]\nstatus = 200\n\
+                 guard = \"{query.c}\"\nbody = \"{query.c|hmac-sha256|hex}\"",
+            ),
+            &["line 5, `mine.scheme.message`", "`reject ="],
+        ),
         (long, &["`own_scheme`", "bytes"]),
     ] {
         let asked = json!({"name": "a", "provider": "mine", "own_scheme": own_scheme});

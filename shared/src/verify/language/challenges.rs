@@ -64,6 +64,7 @@ fn handshake(table: &Table<'_>) -> Result<Handshake, Noted> {
         confirm: confirm?,
     };
     check_answer(&handshake, table);
+    check_confirm(&handshake, table);
     oracle::check_guard(&handshake, table);
     doubts::about_handshake(&handshake, table);
     Ok(handshake)
@@ -125,4 +126,33 @@ fn check_answer(handshake: &Handshake, table: &Table<'_>) {
             }
         }
     }
+}
+
+/// Notes confirmations that a stranger could ask for, or that carry off what the secret makes.
+fn check_confirm(handshake: &Handshake, table: &Table<'_>) {
+    let Some((url, _)) = &handshake.confirm else {
+        return;
+    };
+    if !handshake.must_verify {
+        table.problem_at(
+            "action",
+            "a stranger could have the relay call: say `verify = true`",
+        );
+    }
+    let mut lets = handshake.lets.iter();
+    let is_named =
+        |name: &str| url.mentions(|source| matches!(source, Source::Let(it) if it == name));
+    let is_secret =
+        shows_secret(url) || lets.any(|(name, value)| is_named(name) && shows_secret(value));
+    if is_secret {
+        table.problem_at("action", "the URL would give away what the secret makes");
+    }
+}
+
+/// Whether the text has the secret in it, or what an HMAC makes under it.
+fn shows_secret(template: &Template) -> bool {
+    let mut expressions = template.expressions().into_iter();
+    expressions.any(|expression| {
+        expression.source == Source::Secret || expression.filters.iter().any(oracle::is_hmac)
+    })
 }

@@ -2,6 +2,7 @@
 
 use crate::verify::about::parameters;
 use crate::verify::filters::Filter;
+use crate::verify::key_fetch::KeyFetch;
 use crate::verify::nearest::did_you_mean;
 use crate::verify::scheme::{Algorithm, KeySource, Method, Scheme, Signed};
 use crate::verify::table::Table;
@@ -9,6 +10,9 @@ use crate::verify::template::{Source, Template};
 
 /// How many times the body may be read, as often as its values may grow, to check one signature.
 const MAX_WORK: usize = 8;
+
+/// The key of a scheme that says where the provider's own key is.
+const KEY_FETCH: &str = "key_fetch";
 
 /// Notes what is wrong with a compiled scheme, at the key to mend.
 pub(super) fn check(scheme: &Scheme, table: &Table<'_>) {
@@ -92,6 +96,9 @@ fn check_sources(scheme: &Scheme, table: &Table<'_>) {
                         "`{item.…}` is an element of the array that `each` names",
                     );
                 }
+                Source::Secret if key == KEY_FETCH => {
+                    table.problem_at(key, "where the key comes from would be told the secret");
+                }
                 Source::Let(name) => {
                     table.problem_at(key, format!("`{{let.{name}}}` belongs to challenges"));
                 }
@@ -157,9 +164,11 @@ fn templates(scheme: &Scheme) -> Vec<(&'static str, &Template)> {
     match &scheme.method {
         Method::Signed(signed) => {
             all.extend(signed.messages.iter().map(|message| ("message", message)));
-            if let KeySource::Secret(key) = &signed.key {
-                all.push(("key", key));
-            }
+            all.push(match &signed.key {
+                KeySource::Secret(key) => ("key", key),
+                KeySource::Fetched(KeyFetch::Url { url, .. }) => (KEY_FETCH, url),
+                KeySource::Fetched(KeyFetch::Id(id)) => (KEY_FETCH, id),
+            });
             if let Some(rule) = &signed.timestamp {
                 all.push(("timestamp", &rule.from));
             }
@@ -171,6 +180,8 @@ fn templates(scheme: &Scheme) -> Vec<(&'static str, &Template)> {
         Method::Jwt(rule) => {
             let values = rule.claims.iter().flat_map(|claim| &claim.values);
             all.extend(values.map(|value| ("jwt", value)));
+            let set = rule.published.as_ref().and_then(|set| set.url.as_ref());
+            all.extend(set.map(|url| (KEY_FETCH, url)));
         }
         Method::HttpSignature(rule) => all.push(("key", &rule.key)),
         Method::Issued => {}
@@ -249,6 +260,26 @@ mod tests {
                 "alg = \"rsa-sha256\"\nkey_fetch = { url = \"{header.u}\", host = \"*.com\" }\nmessage = \"{body}\"",
                 3,
                 "x.scheme.key_fetch.host",
+            ),
+            (
+                "alg = \"rsa-sha256\"\nkey_fetch = { url = \"https://a.b.example/{secret|hex}\", host = \"a.b.example\" }\nmessage = \"{body}\"",
+                3,
+                "x.scheme.key_fetch",
+            ),
+            (
+                "alg = \"rsa-sha256\"\nkey_fetch = { id = \"{header.k}{secret}\" }\nmessage = \"{body}\"",
+                3,
+                "x.scheme.key_fetch",
+            ),
+            (
+                "alg = \"rsa-sha256\"\nkey_fetch = { id = \"{header.k|hmac-sha256|hex}\" }\nmessage = \"{body}\"",
+                3,
+                "x.scheme.key_fetch",
+            ),
+            (
+                "alg = \"jwt\"\nbinds = \"none\"\njwt = { algs = [\"RS256\"] }\nkey_fetch = { kid = true, set = \"https://a.b.example/{param.k|hmac-sha256|hex}\" }",
+                5,
+                "x.scheme.key_fetch",
             ),
         ] {
             assert_refused(scheme, line, key);

@@ -155,6 +155,32 @@ fn an_answer_that_gives_the_secret_away_or_signs_anything_is_refused() {
 }
 
 #[test]
+fn a_confirmation_is_for_the_provider_alone_and_carries_nothing_of_the_secret() {
+    let with = |more: &str, url: &str| {
+        format!(
+            "{GOOD}reject = [\"{{body}}\", \"token\"]\n[[x.handshake]]\nwhen = [\"query.c\"]\nstatus = 200\n\
+             guard = \"{{query.c}}\"\nbody = \"\"\n{more}\n\
+             let = {{ plain = \"{{query.c}}\", mac = \"{{query.c|hmac-sha256|hex}}\" }}\n\
+             action = {{ get = \"{url}\", host = \"a.example.com\" }}\n"
+        )
+    };
+    let verified = "verify = true";
+
+    assert!(provider("x", &with(verified, "{json./url}?{let.plain}")).is_ok());
+    for (more, url) in [
+        ("", "{json./url}"),
+        (verified, "https://a.example.com/{secret}"),
+        (verified, "https://a.example.com/{secret|sha256|hex}"),
+        (verified, "https://a.example.com/{query.c|hmac-sha256|hex}"),
+        (verified, "https://a.example.com/{let.mac}"),
+    ] {
+        let errors = provider("x", &with(more, url)).unwrap_err();
+        assert_eq!(errors.0.len(), 1, "{url}: {errors}");
+        assert_eq!(errors.0[0].key, "x.handshake.action", "{url}: {errors}");
+    }
+}
+
+#[test]
 fn several_lines_that_are_no_toml_are_all_told() {
     let errors = provider("x", "[x]\nname = \nbad line\ndocs = \"ok\"\n").unwrap_err();
 
