@@ -3,11 +3,12 @@
 mod capture;
 mod check;
 mod meters;
+mod neighbours;
 mod reveal;
 mod rules;
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Instant;
 
 use parking_lot::{Mutex as Guarded, RwLock};
@@ -18,6 +19,7 @@ use towline_shared::secret::Secret;
 
 pub(crate) use check::Check;
 pub(crate) use meters::{Meters, OverLimit};
+pub(crate) use neighbours::Neighbours;
 pub(crate) use reveal::NotRevealed;
 use reveal::Reveals;
 
@@ -38,6 +40,8 @@ pub(crate) struct LiveEndpoint {
     pub(crate) secrets: Vec<(SecretName, Secret)>,
     /// Its OAuth clients, where its scheme takes tokens that the relay gives out.
     pub(crate) clients: Option<Clients>,
+    /// The endpoints beside it.
+    pub(crate) neighbours: Neighbours,
 }
 
 /// All endpoints of the relay. Reading takes no await and no lock that a writer holds for long.
@@ -45,7 +49,7 @@ pub(crate) struct Endpoints {
     store: Store,
     /// What any of them takes in at most.
     most: EndpointLimits,
-    maps: RwLock<Maps>,
+    maps: Arc<RwLock<Maps>>,
     /// Held while a change goes to the store and then into the maps, so that two changes of one endpoint
     /// arrive in the same order in both. Readers never wait for it.
     changing: Mutex<()>,
@@ -93,21 +97,22 @@ pub(crate) enum EndpointError {
 impl Endpoints {
     /// Loads all endpoints.
     pub(crate) async fn load(store: Store, most: EndpointLimits) -> Result<Self, StoreError> {
-        let mut maps = Maps::default();
+        let maps = Arc::new(RwLock::new(Maps::default()));
         let access_tokens = Arc::default();
         for endpoint in store.endpoints().await? {
             let limits = endpoint.limits.within(most);
-            let live = LiveEndpoint::of(endpoint, limits, None).with_clients(&access_tokens);
+            let live = LiveEndpoint::of(endpoint, limits, None);
+            let live = live.with_clients(&access_tokens).among(&maps);
             if let Check::Broken(why) = &live.check {
                 let name = &live.endpoint.name;
                 tracing::warn!(endpoint = %name, why, "endpoint cannot check its requests");
             }
-            maps.put(Arc::new(live));
+            maps.write().put(Arc::new(live));
         }
         Ok(Self {
             store,
             most,
-            maps: RwLock::new(maps),
+            maps,
             changing: Mutex::default(),
             access_tokens,
             reveals: Guarded::default(),
@@ -235,7 +240,8 @@ impl Endpoints {
         let limits = endpoint.limits.within(self.most);
         let before = self.by_id(endpoint.id);
         let live = LiveEndpoint::of(endpoint, limits, before.as_deref());
-        let live = Arc::new(live.with_clients(&self.access_tokens));
+        let live = live.with_clients(&self.access_tokens).among(&self.maps);
+        let live = Arc::new(live);
         if live.secrets.is_empty() && live.needs_secret() {
             let name = &live.endpoint.name;
             tracing::warn!(endpoint = %name, "endpoint has a provider and no secret: its requests go unchecked");
@@ -264,7 +270,13 @@ impl LiveEndpoint {
         self
     }
 
-    /// An endpoint with this check.
+    /// With the other endpoints of the relay.
+    fn among(mut self, maps: &Arc<RwLock<Maps>>) -> Self {
+        self.neighbours.maps = Arc::downgrade(maps);
+        self
+    }
+
+    /// An endpoint with this check, and without others beside it.
     pub(crate) fn checked_by(check: Check, endpoint: Endpoint, meters: Arc<Meters>) -> Self {
         let secrets = endpoint.secrets.iter();
         let secrets = secrets.map(|named| (named.name.clone(), named.secret.clone()));
@@ -272,6 +284,11 @@ impl LiveEndpoint {
             secrets: secrets.collect(),
             meters,
             clients: None,
+            neighbours: Neighbours {
+                maps: Weak::new(),
+                of: endpoint.id,
+                provider: endpoint.provider.clone(),
+            },
             check,
             endpoint,
         }

@@ -11,7 +11,7 @@ use std::time::Instant;
 use towline_shared::head::Head;
 use towline_shared::time::Timestamp;
 use towline_shared::verdict::{Cause, Failure, Verdict};
-use towline_shared::verify::{self, Facts, HandshakeReply, IssuedTokens};
+use towline_shared::verify::{self, Facts, HandshakeReply, IssuedTokens, Surroundings};
 
 use crate::endpoints::{Check, LiveEndpoint};
 use crate::keys::{KeyTrouble, Keys};
@@ -106,14 +106,12 @@ fn apply(
     let is_explained = meters.explains(Instant::now());
     let tokens = question.live.clients.as_ref();
     let tokens = tokens.map(|clients| clients.at(question.now));
-    let judgement = match &tokens {
-        _ if !is_explained => {
-            let tokens = tokens.as_ref().map(|tokens| tokens as &dyn IssuedTokens);
-            provider.judge_briefly(&request, &settings, tokens)
-        }
-        Some(tokens) => provider.judge_with_tokens(&request, &settings, tokens),
-        None => provider.judge(&request, &settings),
+    let surroundings = Surroundings {
+        tokens: tokens.as_ref().map(|tokens| tokens as &dyn IssuedTokens),
+        others: Some(&question.live.neighbours),
+        is_brief: !is_explained,
     };
+    let judgement = provider.judge_in(&request, &settings, &surroundings);
     if is_explained && !judgement.verdict.is_accepted() {
         meters.explained(Instant::now());
     }

@@ -44,6 +44,7 @@ mod coverage;
 mod table;
 mod language;
 mod registry;
+mod surroundings;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -70,6 +71,7 @@ pub use private_key::{KeyKind, PrivateKey, PrivateKeyError};
 pub use repeats::Repeats;
 pub use resign::{Captured, DeliveryIdPlace, Resigned, fresh_delivery_id};
 use scheme::Scheme;
+pub use surroundings::{OtherSecret, OtherSecrets, Surroundings};
 use template::Template;
 pub(crate) use url::pairs;
 
@@ -327,30 +329,6 @@ impl Provider {
     /// Checks a request as [`Provider::check`] does, and says what to remember of it so that a repeat is known.
     pub fn judge(&self, request: &Request<'_>, settings: &Settings<'_>) -> Judgement {
         self.judgement(&Delivery::new(request, settings))
-    }
-
-    /// As [`Self::judge`], with the tokens that the relay gave to the endpoint's senders.
-    pub fn judge_with_tokens(
-        &self,
-        request: &Request<'_>,
-        settings: &Settings<'_>,
-        tokens: &dyn IssuedTokens,
-    ) -> Judgement {
-        self.judgement(&Delivery::with_tokens(request, settings, tokens))
-    }
-
-    /// As [`Self::judge`], but a failure is not explained: for when so many fail that looking for the reasons would
-    /// cost too much. A finding says so.
-    pub fn judge_briefly(
-        &self,
-        request: &Request<'_>,
-        settings: &Settings<'_>,
-        tokens: Option<&dyn IssuedTokens>,
-    ) -> Judgement {
-        let mut delivery = Delivery::new(request, settings);
-        delivery.tokens = tokens;
-        delivery.is_explained = false;
-        self.judgement(&delivery)
     }
 
     /// The answer to the request when it is one of the provider's challenges. A streamed body is none:

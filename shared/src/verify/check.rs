@@ -56,10 +56,10 @@ impl Provider {
                 }
             }
             Err(failing) => {
-                let findings = if delivery.is_explained {
-                    diagnose::findings(self, delivery, &failing)
-                } else {
+                let findings = if delivery.surroundings.is_brief {
                     vec![diagnose::not_looked_for()]
+                } else {
+                    diagnose::findings(self, delivery, &failing)
                 };
                 self.failed(failing, findings).into()
             }

@@ -5,12 +5,11 @@ use std::cell::OnceCell;
 use serde_json::value::RawValue;
 
 use super::effort::Effort;
-use super::issued::IssuedTokens;
 use super::json;
 use super::template::Source;
 use super::trouble::{Failing, Trouble};
 use super::url::{UrlParts, pairs};
-use super::{Body, Request, Settings};
+use super::{Body, Request, Settings, Surroundings};
 use crate::verdict::Cause;
 
 /// The longest streamed body that a scheme may read whole in order to parse it.
@@ -21,10 +20,7 @@ pub(super) const MAX_PARSED_BYTES: u64 = 50 * 1024 * 1024;
 pub(super) struct Delivery<'r> {
     pub(super) request: &'r Request<'r>,
     pub(super) settings: &'r Settings<'r>,
-    /// The tokens that the relay gave out, where it checks the request.
-    pub(super) tokens: Option<&'r dyn IssuedTokens>,
-    /// Whether the reason of a failure is looked for.
-    pub(super) is_explained: bool,
+    pub(super) surroundings: Surroundings<'r>,
     /// What its check has cost.
     pub(super) effort: Effort,
     streamed_whole: OnceCell<Result<Vec<u8>, Failing>>,
@@ -37,24 +33,12 @@ impl<'r> Delivery<'r> {
         Self {
             request,
             settings,
-            tokens: None,
-            is_explained: true,
+            surroundings: Surroundings::default(),
             effort: Effort::new(length_of(request.body)),
             streamed_whole: OnceCell::new(),
             is_json: OnceCell::new(),
             form: OnceCell::new(),
         }
-    }
-
-    /// A request at a relay that gives tokens out.
-    pub(super) fn with_tokens(
-        request: &'r Request<'r>,
-        settings: &'r Settings<'r>,
-        tokens: &'r dyn IssuedTokens,
-    ) -> Self {
-        let mut delivery = Self::new(request, settings);
-        delivery.tokens = Some(tokens);
-        delivery
     }
 
     /// The public URL in parts.

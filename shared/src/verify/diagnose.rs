@@ -1,25 +1,24 @@
 //! Explains a failed check, most likely reason first. Looks only at what the endpoint's own
 //! settings hold, with a bounded number of MACs, and never tells a secret or an expected signature.
 
+mod bodies;
+mod budget;
+mod elsewhere;
 mod form;
+mod inflate;
 mod search;
 mod suspect;
 mod variants;
+mod whole;
 
 use super::Provider;
 use super::delivery::Delivery;
 use super::trouble::Failing;
 use crate::verdict::{Cause, Finding};
-use search::Search;
+use search::{Outcome, Search};
 
 /// The longest body for which other explanations are tried.
 pub(super) const MAX_BODY_BYTES: u64 = 256 * 1024;
-
-/// The most MACs that one diagnosis computes, so that a flood of bad requests is no attack.
-pub(super) const MAX_MACS: u32 = 64;
-
-/// The most bytes that those MACs read together, so that they stay within 2 ms of one core.
-pub(super) const MAX_MAC_BYTES: u64 = 1024 * 1024;
 
 /// What a closer look at a failed check turns up.
 pub(super) fn findings(
@@ -81,9 +80,6 @@ const fn may_match_otherwise(cause: Cause) -> bool {
 
 /// What trying other explanations turns up.
 fn closer_look(provider: &Provider, delivery: &Delivery<'_>, failing: &Failing) -> Option<Finding> {
-    if delivery.settings.secrets.is_empty() {
-        return None;
-    }
     if delivery.body_length() > MAX_BODY_BYTES {
         return Some(finding(
             "body_too_long",
@@ -93,11 +89,11 @@ fn closer_look(provider: &Provider, delivery: &Delivery<'_>, failing: &Failing) 
             "send a smaller event of the same kind to learn more",
         ));
     }
-    let found = Search::new(provider, delivery).run();
-    if found.is_none() && failing.cause == Cause::SignatureMismatch {
-        return Some(nothing_matches(delivery));
+    let outcome = Search::new(provider, delivery).run();
+    match outcome.found {
+        None if failing.cause == Cause::SignatureMismatch => nothing_matches(delivery, &outcome),
+        found => found,
     }
-    found
 }
 
 /// Stands in the place of findings where the reason was not looked for.
@@ -109,22 +105,48 @@ pub(super) fn not_looked_for() -> Finding {
     )
 }
 
-/// The signature is well made, and nothing that usually goes wrong explains it.
-fn nothing_matches(delivery: &Delivery<'_>) -> Finding {
-    let names: Vec<_> = delivery
-        .settings
-        .secrets
+/// The signature is well made, and nothing that was tried explains it; none where nothing was.
+fn nothing_matches(delivery: &Delivery<'_>, outcome: &Outcome) -> Option<Finding> {
+    if let Some(finding) = unpacked(delivery) {
+        return Some(finding);
+    }
+    let tried = match &outcome.tried[..] {
+        [] => return None,
+        [only] => format!("it does not match {only}"),
+        [first, rest @ ..] => format!("it matches neither {first} nor {}", rest.join(" nor ")),
+    };
+    if outcome.left_something_out {
+        return Some(finding(
+            "not_all_tried",
+            format!("{tried}, but not all of these were tried: one failure may cost only so much"),
+            "send a small event of the same kind to learn more, and compare the secret with the provider's",
+        ));
+    }
+    let hint = if delivery.settings.secrets.is_empty() {
+        "the request is most likely not the provider's, or something before the relay changes what is signed"
+    } else {
+        "the sender most likely signs with another secret: copy the provider's once more and put it with `towline endpoints rotate-secret`"
+    };
+    Some(finding("nothing_matches", tried, hint))
+}
+
+/// A body that its header calls compressed, and that is not: what was signed cannot be made again.
+fn unpacked(delivery: &Delivery<'_>) -> Option<Finding> {
+    let encoding = delivery.header("content-encoding").ok()?.trim_ascii();
+    let is_known = [&b"gzip"[..], b"x-gzip", b"deflate"]
         .iter()
-        .map(|(name, _)| format!("`{name}`"))
-        .collect();
-    finding(
-        "nothing_matches",
-        format!(
-            "it matches neither another form of the secret {}, nor a changed body, nor another URL, nor another provider",
-            names.join(", ")
-        ),
-        "the sender most likely signs with another secret: copy the provider's once more and put it with `towline endpoints rotate-secret`",
-    )
+        .any(|name| encoding.eq_ignore_ascii_case(name));
+    let is_packed = inflate::is_compressed(delivery.body().ok()?);
+    (is_known && !is_packed).then(|| {
+        finding(
+            "unpacked",
+            format!(
+                "the header `content-encoding` is `{}`, but the body is not compressed",
+                encoding.escape_ascii()
+            ),
+            "something between the provider and the relay unpacks the body; it must pass unchanged",
+        )
+    })
 }
 
 fn finding(code: &str, sentence: impl Into<String>, hint: impl Into<String>) -> Finding {

@@ -26,7 +26,7 @@ pub enum IssuedToken {
 /// Checks a token; tells which secret it was given for.
 pub(super) fn check(token: &[u8], evaluation: &Evaluation<'_>) -> Result<Option<usize>, Failing> {
     let delivery = evaluation.delivery;
-    let Some(tokens) = delivery.tokens else {
+    let Some(tokens) = delivery.surroundings.tokens else {
         return Err(Failing::new(
             Cause::KeyUnavailable,
             "only the relay that gave the token out can check it",
@@ -62,7 +62,7 @@ mod tests {
     use crate::secret::Secret;
     use crate::time::Timestamp;
     use crate::verdict::Verdict;
-    use crate::verify::{Body, Provider, Request, Settings};
+    use crate::verify::{Body, Provider, Request, Settings, Surroundings};
 
     /// Knows one token.
     struct One(IssuedToken);
@@ -96,14 +96,13 @@ mod tests {
             url: "https://hooks.example.com/in/k",
             body: Body::Bytes(b"{}"),
         };
-        match tokens {
-            Some(tokens) => {
-                extole()
-                    .judge_with_tokens(&request, &settings, tokens)
-                    .verdict
-            }
-            None => extole().check(&request, &settings),
-        }
+        let surroundings = Surroundings {
+            tokens,
+            ..Surroundings::default()
+        };
+        extole()
+            .judge_in(&request, &settings, &surroundings)
+            .verdict
     }
 
     fn extole() -> Arc<Provider> {

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::io;
 
 use towline_shared::verdict::{Cause, Verdict};
-use towline_shared::verify::{Body, Provider, StreamedBody};
+use towline_shared::verify::{Body, Provider, StreamedBody, Surroundings};
 
 use crate::case::{Case, cases};
 
@@ -30,12 +30,16 @@ fn every_vector_gets_its_verdict_and_reason() {
 
 #[test]
 fn every_failed_vector_is_explained() {
+    let brief = Surroundings {
+        is_brief: true,
+        ..Surroundings::default()
+    };
     let mut count = 0;
     for case in cases() {
         let verdicts = case.apply(Body::Bytes(&case.body()), |provider, request, settings| {
             [
                 provider.check(request, settings),
-                provider.judge_briefly(request, settings, None).verdict,
+                provider.judge_in(request, settings, &brief).verdict,
             ]
         });
         for verdict in verdicts {

@@ -1,32 +1,45 @@
-//! Tries one change at a time until a signature matches: secret, encoding, body, URL, another provider.
+//! Tries one change at a time until a signature matches: secret, encoding, body, URL, another endpoint, another provider.
 
-use std::collections::BTreeSet;
+use std::borrow::Cow;
 
+use super::bodies::Bodies;
+use super::budget::Budget;
+use super::finding;
 use super::form::{decodable, last_word};
 use super::suspect::{Suspect, suspects};
-use super::variants::{bodies, keys, urls};
-use super::{MAX_MAC_BYTES, MAX_MACS, finding};
+use super::variants::{Variant, keys, urls};
+use super::whole::{Whole, wholes};
 use crate::id::SecretName;
+use crate::secret::Secret;
 use crate::verdict::Finding;
 use crate::verify::delivery::Delivery;
 use crate::verify::digest::{Hash, is_equal};
 use crate::verify::evaluate::{Evaluation, NamedPart};
 use crate::verify::scheme::{Algorithm, Method, Scheme};
 use crate::verify::signed::digest_of;
-use crate::verify::{Body, Provider, Request, registry};
+use crate::verify::{Body, OtherSecret, Provider, Request};
 
 /// How many of the endpoint's secrets are tried.
 const MAX_SECRETS: usize = 4;
 
-/// How many providers a finding names.
-const MAX_NAMES: usize = 3;
+/// How many secrets of other endpoints are tried.
+const MAX_OTHER_SECRETS: usize = 16;
 
 /// A search with what is left of its budget.
 pub(super) struct Search<'s> {
-    provider: &'s Provider,
-    delivery: &'s Delivery<'s>,
-    macs_left: u32,
-    bytes_left: u64,
+    pub(super) provider: &'s Provider,
+    pub(super) delivery: &'s Delivery<'s>,
+    pub(super) budget: Budget,
+    tried: Vec<&'static str>,
+}
+
+/// What a search comes to.
+pub(super) struct Outcome {
+    pub(super) found: Option<Finding>,
+    /// What does not explain the failure, in words.
+    pub(super) tried: Vec<&'static str>,
+    /// Whether something was not tried for want of budget.
+    pub(super) left_something_out: bool,
 }
 
 impl<'s> Search<'s> {
@@ -34,13 +47,22 @@ impl<'s> Search<'s> {
         Self {
             provider,
             delivery,
-            macs_left: MAX_MACS,
-            bytes_left: MAX_MAC_BYTES,
+            budget: Budget::full(),
+            tried: Vec::new(),
         }
     }
 
-    /// The first explanation that makes a signature match: that is proof, so nothing after it is tried.
-    pub(super) fn run(mut self) -> Option<Finding> {
+    /// Ends with the first explanation that makes a signature match: that is proof.
+    pub(super) fn run(mut self) -> Outcome {
+        let found = self.explanation();
+        Outcome {
+            found,
+            tried: self.tried,
+            left_something_out: self.budget.left_something_out,
+        }
+    }
+
+    fn explanation(&mut self) -> Option<Finding> {
         let schemes: Vec<&Scheme> = self.provider.schemes_of(self.delivery.settings).collect();
         let credential = schemes
             .iter()
@@ -52,34 +74,48 @@ impl<'s> Search<'s> {
             .iter()
             .flat_map(|scheme| suspects(scheme, self.delivery))
             .collect();
-        let stages = [
-            Self::other_secret,
-            Self::other_encoding,
-            Self::other_body,
-            Self::other_url,
-        ];
-        for stage in stages {
-            for suspect in &suspects {
-                let found = stage(&mut self, suspect);
-                if found.is_some() {
-                    return found;
-                }
-            }
+        let wholes = wholes(&schemes, self.delivery);
+        self.other_secret_form(&suspects, &wholes)
+            .or_else(|| self.other_encoding(&suspects))
+            .or_else(|| self.other_body(&suspects, &wholes))
+            .or_else(|| self.other_url(&suspects, &wholes))
+            .or_else(|| self.other_endpoint(&suspects, &wholes))
+            .or_else(|| self.other_provider(&suspects))
+    }
+
+    /// Remembers what is tried, for the sentence that says that none of it matches.
+    pub(super) fn tries(&mut self, what: &'static str) {
+        if !self.tried.contains(&what) {
+            self.tried.push(what);
         }
-        self.other_provider(&suspects)
     }
 
     /// A secret that the scheme does not take, or one in another form.
-    fn other_secret(&mut self, suspect: &Suspect<'_>) -> Option<Finding> {
+    fn other_secret_form(
+        &mut self,
+        suspects: &[Suspect<'_>],
+        wholes: &[Whole<'_>],
+    ) -> Option<Finding> {
         for (name, secret) in self.secrets() {
             for variant in keys(secret) {
-                if self.matches(
-                    suspect,
-                    self.delivery,
-                    suspect.hash()?,
-                    &variant.value,
-                    secret,
-                ) {
+                let by_mac = suspects.iter().any(|suspect| {
+                    self.tries("another form of the secret");
+                    suspect.hash().is_some_and(|hash| {
+                        self.matches(suspect, self.delivery, hash, &variant.value, secret)
+                    })
+                });
+                let is_other = *variant.value != *secret;
+                let is_match = by_mac
+                    || is_other
+                        && wholes.iter().any(|whole| {
+                            if !whole.takes_another_secret() {
+                                return false;
+                            }
+                            self.tries("another form of the secret");
+                            let secret = Secret::new(variant.value.to_vec());
+                            self.holds(whole, self.delivery.request, name, secret)
+                        });
+                if is_match {
                     return Some(finding(
                         variant.code,
                         format!(
@@ -95,7 +131,13 @@ impl<'s> Search<'s> {
     }
 
     /// A signature in another encoding, with another prefix, or by another hash.
-    fn other_encoding(&mut self, suspect: &Suspect<'_>) -> Option<Finding> {
+    fn other_encoding(&mut self, suspects: &[Suspect<'_>]) -> Option<Finding> {
+        suspects
+            .iter()
+            .find_map(|suspect| self.other_encoding_of(suspect))
+    }
+
+    fn other_encoding_of(&mut self, suspect: &Suspect<'_>) -> Option<Finding> {
         let text = String::from_utf8_lossy(&suspect.value);
         let word = last_word(&text);
         let encoding = decodable(word)?;
@@ -112,6 +154,7 @@ impl<'s> Search<'s> {
             parts: suspect.parts.clone(),
             ..*suspect
         };
+        self.tries("another encoding or hash");
         for (name, secret) in self.secrets() {
             let key = suspect.key(self.delivery, secret);
             if key.is_some_and(|key| self.matches(&loose, self.delivery, hash, &key, secret)) {
@@ -130,95 +173,93 @@ impl<'s> Search<'s> {
         None
     }
 
-    /// A body that was changed on its way.
-    fn other_body(&mut self, suspect: &Suspect<'_>) -> Option<Finding> {
-        for variant in bodies(self.delivery.body().ok()?) {
+    /// A body that was changed on its way. Each is made once, for all signatures.
+    fn other_body(&mut self, suspects: &[Suspect<'_>], wholes: &[Whole<'_>]) -> Option<Finding> {
+        let reads_body = wholes.iter().any(Whole::reads_body);
+        if suspects.is_empty() && !reads_body {
+            return None;
+        }
+        let delivery = self.delivery;
+        let mut bodies = Bodies::of(delivery.body().ok()?);
+        self.tries("a changed body");
+        while let Some(variant) = bodies.next(&mut self.budget) {
             let request = Request {
                 body: Body::Bytes(&variant.value),
-                ..*self.delivery.request
+                ..*delivery.request
             };
-            if let Some(name) = self.match_of_request(suspect, &request) {
-                return Some(finding(
-                    variant.code,
-                    format!(
-                        "the signature matches the secret `{name}` for {}",
-                        variant.words
-                    ),
-                    variant.hint,
-                ));
+            let found = self.match_of(&request, suspects, wholes, |whole| whole.reads_body());
+            if let Some(by) = found {
+                return Some(for_changed(&by, &variant));
             }
         }
         None
     }
 
     /// Another public URL.
-    fn other_url(&mut self, suspect: &Suspect<'_>) -> Option<Finding> {
-        if !suspect.reads_url() {
+    fn other_url(&mut self, suspects: &[Suspect<'_>], wholes: &[Whole<'_>]) -> Option<Finding> {
+        let reads_url = wholes.iter().any(Whole::reads_url);
+        if !suspects.iter().any(Suspect::reads_url) && !reads_url {
             return None;
         }
         let host = self.delivery.header("host").ok();
         let host = host.and_then(|host| std::str::from_utf8(host).ok());
+        self.tries("another URL");
         for variant in urls(self.delivery.request.url, host) {
             let request = Request {
                 url: &variant.value,
                 ..*self.delivery.request
             };
-            if let Some(name) = self.match_of_request(suspect, &request) {
-                return Some(finding(
-                    variant.code,
-                    format!(
-                        "the signature matches the secret `{name}` for {}",
-                        variant.words
-                    ),
-                    variant.hint,
-                ));
+            let found = self.match_of(&request, suspects, wholes, |whole| whole.reads_url());
+            if let Some(by) = found {
+                return Some(for_changed(&by, &variant));
             }
         }
         None
     }
 
-    /// Another provider's scheme; schemes that work alike are tried once and named together.
-    fn other_provider(&mut self, own: &[Suspect<'_>]) -> Option<Finding> {
-        let mut tried: BTreeSet<String> = own.iter().map(|suspect| suspect.shape()).collect();
-        let mut matched: Option<(String, Vec<String>)> = None;
-        for slug in registry::slugs().filter(|slug| *slug != self.provider.slug) {
-            let provider = registry::provider(slug)?;
-            for scheme in &provider.schemes {
-                for suspect in suspects(scheme, self.delivery) {
-                    let shape = suspect.shape();
-                    if let Some((matched_shape, names)) = &mut matched {
-                        if *matched_shape == shape && names.len() < MAX_NAMES {
-                            names.push(slug.to_owned());
-                        }
-                    } else if tried.insert(shape.clone())
-                        && self
-                            .match_of_request(&suspect, self.delivery.request)
-                            .is_some()
-                    {
-                        matched = Some((shape, vec![slug.to_owned()]));
-                    }
-                }
+    /// A secret of another endpoint: the sender was given the wrong URL, or the wrong secret.
+    fn other_endpoint(
+        &mut self,
+        suspects: &[Suspect<'_>],
+        wholes: &[Whole<'_>],
+    ) -> Option<Finding> {
+        let takes_secret = wholes.iter().any(Whole::takes_secret);
+        if suspects.is_empty() && !takes_secret {
+            return None;
+        }
+        let others = self.delivery.surroundings.others?.secrets();
+        for other in others.iter().take(MAX_OTHER_SECRETS) {
+            self.tries("a secret of another endpoint");
+            let by_mac = suspects.iter().any(|suspect| {
+                let secret = other.secret.expose();
+                let ready = suspect.hash().zip(suspect.key(self.delivery, secret));
+                ready.is_some_and(|(hash, key)| {
+                    self.matches(suspect, self.delivery, hash, &key, secret)
+                })
+            });
+            let is_match = by_mac
+                || wholes.iter().any(|whole| {
+                    let secret = other.secret.clone();
+                    whole.takes_secret()
+                        && self.holds(whole, self.delivery.request, &other.name, secret)
+                });
+            if is_match {
+                return Some(of_another_endpoint(other));
             }
         }
-        let (_, names) = matched?;
-        Some(finding(
-            "other_provider",
-            format!(
-                "the signature matches by the scheme of `{}`",
-                names.join("`, `")
-            ),
-            format!("set the endpoint's provider to `{}`", names.first()?),
-        ))
+        self.budget.left_something_out |= others.len() > MAX_OTHER_SECRETS;
+        None
     }
 
     /// A credential that differs from a secret only in its form.
-    fn other_credential(&self, scheme: &Scheme) -> Option<Finding> {
+    fn other_credential(&mut self, scheme: &Scheme) -> Option<Finding> {
         let Method::Equals(_) = scheme.method else {
             return None;
         };
         let values = scheme
             .signature_values(&Evaluation::new(self.delivery))
             .ok()?;
+        self.tries("another form of the secret");
         for (name, secret) in self.secrets() {
             for variant in keys(secret) {
                 if values
@@ -239,28 +280,32 @@ impl<'s> Search<'s> {
         None
     }
 
-    /// Takes one MAC of so many bytes out of the budget; false when there is none left.
-    fn spend(&mut self, bytes: u64) -> bool {
-        let left = self
-            .macs_left
-            .checked_sub(1)
-            .zip(self.bytes_left.checked_sub(bytes));
-        match left {
-            Some((macs, bytes)) => {
-                (self.macs_left, self.bytes_left) = (macs, bytes);
-                true
-            }
-            None => false,
-        }
-    }
-
     fn secrets(&self) -> impl Iterator<Item = (&'s SecretName, &'s [u8])> + use<'s> {
         let secrets = self.delivery.settings.secrets.iter().take(MAX_SECRETS);
         secrets.map(|(name, secret)| (name, secret.expose()))
     }
 
+    /// What a signature matches for a changed request, in words.
+    fn match_of(
+        &mut self,
+        request: &Request<'_>,
+        suspects: &[Suspect<'_>],
+        wholes: &[Whole<'_>],
+        reads_it: fn(&Whole<'_>) -> bool,
+    ) -> Option<Cow<'static, str>> {
+        for suspect in suspects {
+            if let Some(name) = self.match_of_request(suspect, request) {
+                return Some(format!("the secret `{name}`").into());
+            }
+        }
+        let mut wholes = wholes.iter().filter(|whole| reads_it(whole));
+        wholes
+            .any(|whole| self.holds_as_set(whole, request))
+            .then_some(Cow::Borrowed("a key of the endpoint"))
+    }
+
     /// The secret that a signature matches for a changed request.
-    fn match_of_request(
+    pub(super) fn match_of_request(
         &mut self,
         suspect: &Suspect<'_>,
         request: &Request<'_>,
@@ -295,7 +340,7 @@ impl<'s> Search<'s> {
             ..Evaluation::new(delivery)
         };
         for message in &suspect.signed.messages {
-            if !self.spend(delivery.body_length()) {
+            if !self.budget.spend_mac(delivery.body_length()) {
                 return false;
             }
             let digester = match suspect.signed.algorithm {
@@ -317,61 +362,27 @@ impl<'s> Search<'s> {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use std::collections::BTreeMap;
-
-    use super::*;
-    use crate::head::Head;
-    use crate::secret::Secret;
-    use crate::time::Timestamp;
-    use crate::verify::Settings;
-
-    #[test]
-    fn the_budget_ends_with_the_last_mac_or_byte() {
-        with_search(|mut search| {
-            assert_eq!((0..100).filter(|_| search.spend(1)).count(), 64);
-        });
-        with_search(|mut search| {
-            let quarter = MAX_MAC_BYTES / 4;
-            assert_eq!((0..100).filter(|_| search.spend(quarter)).count(), 4);
-        });
-    }
-
-    #[test]
-    fn nothing_is_found_beyond_the_budget() {
-        with_search(|search| {
-            let code = search.run().map(|finding| finding.code);
-            assert_eq!(code.as_deref(), Some("trailing_newline"));
-        });
-        with_search(|search| {
-            let spent = Search {
-                macs_left: 0,
-                ..search
-            };
-            assert_eq!(spent.run(), None);
-        });
-    }
-
-    /// Searches a request whose body got a line end on its way.
-    fn with_search(look: impl FnOnce(Search<'_>)) {
-        let (parameters, fetched) = (BTreeMap::new(), BTreeMap::new());
-        let settings = Settings {
-            secrets: &[("main".parse().unwrap(), Secret::new("secret"))],
-            parameters: &parameters,
-            variant: None,
-            now: Timestamp::default(),
-            fetched: &fetched,
-        };
-        let signature = data_encoding::HEXLOWER.encode(&Hash::Sha256.hmac(b"secret", b"body"));
-        let head = format!("POST / HTTP/1.1\r\nX-Hub-Signature-256: sha256={signature}\r\n\r\n");
-        let head = Head::parse(head).unwrap();
-        let request = Request {
-            head: &head,
-            url: "https://relay.example/",
-            body: Body::Bytes(b"body\n"),
-        };
-        let provider = registry::provider("github").unwrap();
-        look(Search::new(&provider, &Delivery::new(&request, &settings)));
-    }
+fn for_changed<T>(by: &str, variant: &Variant<T>) -> Finding {
+    finding(
+        variant.code,
+        format!("the signature matches {by} for {}", variant.words),
+        variant.hint,
+    )
 }
+
+fn of_another_endpoint(other: &OtherSecret) -> Finding {
+    let endpoint = &other.endpoint;
+    finding(
+        "other_secret_matches",
+        format!(
+            "the request matches the secret `{endpoint}/{}` of another endpoint",
+            other.name
+        ),
+        format!(
+            "give the provider the URL of `{endpoint}`, or give it this endpoint's secret, whichever was meant"
+        ),
+    )
+}
+
+#[cfg(test)]
+mod tests;

@@ -56,6 +56,32 @@ pub(super) fn suspects<'p>(scheme: &'p Scheme, delivery: &Delivery<'_>) -> Vec<S
     found
 }
 
+/// How many readable signatures the request has at the places of a scheme.
+pub(super) fn signatures_of(scheme: &Scheme, signed: &Signed, delivery: &Delivery<'_>) -> usize {
+    let evaluation = Evaluation::new(delivery);
+    let Ok(values) = scheme.signature_values(&evaluation) else {
+        return 0;
+    };
+    let values = values.iter().map(|value| &**value);
+    let groups = signed.rule.read_all(values, &evaluation);
+    let groups = groups.unwrap_or_default();
+    groups.iter().map(|group| signed.decoded(group).len()).sum()
+}
+
+/// Whether the signed text has the public URL in it.
+pub(super) fn reads_url(signed: &Signed) -> bool {
+    let mut expressions = signed
+        .messages
+        .iter()
+        .flat_map(|message| message.expressions());
+    expressions.any(|expression| {
+        matches!(
+            expression.source,
+            Source::Url | Source::UrlWithoutQuery | Source::Special(_)
+        )
+    })
+}
+
 impl Suspect<'_> {
     /// The hash that its algorithm is made of.
     pub(super) fn hash(&self) -> Option<Hash> {
@@ -80,17 +106,7 @@ impl Suspect<'_> {
 
     /// Whether the signed text has the public URL in it.
     pub(super) fn reads_url(&self) -> bool {
-        let mut expressions = self
-            .signed
-            .messages
-            .iter()
-            .flat_map(|message| message.expressions());
-        expressions.any(|expression| {
-            matches!(
-                expression.source,
-                Source::Url | Source::UrlWithoutQuery | Source::Special(_)
-            )
-        })
+        reads_url(self.signed)
     }
 
     /// What two schemes have in common when they work alike.

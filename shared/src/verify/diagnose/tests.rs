@@ -1,14 +1,19 @@
 //! Each explanation on a request that it explains.
 
 use std::collections::BTreeMap;
+use std::io::Write;
 
+use flate2::Compression;
+use flate2::write::GzEncoder;
+
+use super::bodies::MAX_PARSED_BYTES;
 use super::*;
 use crate::head::{Head, Version};
 use crate::secret::Secret;
 use crate::time::Timestamp;
 use crate::verdict::Verdict;
 use crate::verify::digest::Hash;
-use crate::verify::{Body, Request, Settings};
+use crate::verify::{Body, Request, Settings, Surroundings};
 
 const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 const URL: &str = "https://relay.example/in/key?a=1";
@@ -106,9 +111,13 @@ fn a_brief_check_fails_alike_and_looks_for_no_reason() {
         now: Timestamp::default(),
         fetched: &BTreeMap::new(),
     };
+    let brief = Surroundings {
+        is_brief: true,
+        ..Surroundings::default()
+    };
     let github = Provider::builtin("github").unwrap();
 
-    let judgement = github.judge_briefly(&request, &settings, None);
+    let judgement = github.judge_in(&request, &settings, &brief);
     let Verdict::Failed(brief) = judgement.verdict else {
         panic!("the body was changed");
     };
@@ -137,6 +146,48 @@ fn a_body_that_was_changed_on_its_way_is_recognised() {
             ..Example::default()
         };
         assert_eq!(example.codes(), [code], "{}", came.escape_ascii());
+    }
+}
+
+#[test]
+fn a_body_that_was_compressed_or_unpacked_on_its_way_is_recognised() {
+    let mut packing = GzEncoder::new(Vec::new(), Compression::fast());
+    packing.write_all(BODY).unwrap();
+    let compressed = Example {
+        body: packing.finish().unwrap(),
+        ..Example::default()
+    };
+    let mut unpacked = Example {
+        body: b"{\"a\": 2}".to_vec(),
+        ..Example::default()
+    };
+    unpacked
+        .fields
+        .push(("Content-Encoding", "gzip".to_owned()));
+
+    assert_eq!(compressed.codes(), ["compressed"]);
+    assert_eq!(unpacked.codes(), ["unpacked"]);
+}
+
+#[test]
+fn a_long_body_is_not_parsed_and_that_is_said() {
+    for (length, code) in [
+        (MAX_PARSED_BYTES, "json_reformatted"),
+        (MAX_PARSED_BYTES + 1, "not_all_tried"),
+    ] {
+        let mut came = b"{\"a\": \"".to_vec();
+        came.resize(length - 2, b'x');
+        came.extend_from_slice(b"\"}");
+        let signed: Vec<u8> = came.iter().copied().filter(|byte| *byte != b' ').collect();
+        let example = Example {
+            fields: vec![(
+                "X-Hub-Signature-256",
+                format!("sha256={}", hex(SECRET, &signed)),
+            )],
+            body: came,
+            ..Example::default()
+        };
+        assert_eq!(example.codes(), [code]);
     }
 }
 
