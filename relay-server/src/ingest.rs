@@ -15,7 +15,7 @@ use http::Response;
 use http::request::Parts;
 use http_body_util::Full;
 use towline_shared::api::OnFailure;
-use towline_shared::event::{EventKind, HeadSource};
+use towline_shared::event::{DeliveredRepeat, EventKind, HeadSource};
 use towline_shared::head::{Head, HeadError};
 use towline_shared::hop::INGEST_PREFIX;
 use towline_shared::id::EventId;
@@ -215,10 +215,12 @@ impl Decision {
     }
 
     /// Challenges come again as often as the provider likes.
-    fn remember(self, remember: Option<Remember>, delivers_repeats: bool) -> Option<Remember> {
+    fn remember(self, remember: Option<Remember>, takes_repeats: bool) -> Option<Remember> {
         let remember = remember.filter(|_| self.kind == EventKind::Webhook)?;
         Some(Remember {
-            delivers_repeats: remember.delivers_repeats || delivers_repeats,
+            delivers_repeats: takes_repeats
+                .then_some(DeliveredRepeat::AsEndpointSays)
+                .or(remember.delivers_repeats),
             ..remember
         })
     }
@@ -322,7 +324,7 @@ mod tests {
         let remember = Remember {
             fingerprint: Fingerprint::from_bytes([1; 16]),
             copy: None,
-            delivers_repeats: false,
+            delivers_repeats: None,
         };
         assert_eq!(decision.kind, EventKind::Handshake);
         assert!(!decision.is_deliverable);

@@ -42,10 +42,24 @@ pub struct EventInfo {
     /// The provider's name of what happened, such as `invoice.paid`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub event_type: Option<String>,
-    /// The first event with the same signed content, when this one is a repeat of it. Consumers get repeats only
-    /// where the endpoint says so.
+    /// The first event with the same signed content, when this one is a repeat of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub duplicate_of: Option<EventId>,
+    /// Why consumers get it although it is a repeat; none for one that is held back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delivered_repeat: Option<DeliveredRepeat>,
+}
+
+/// Why consumers get a repeat.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DeliveredRepeat {
+    /// Its delivery id, type or path is another than those that have come with this content.
+    OtherNames,
+    /// The provider's notifications are equal by nature.
+    EqualBodies,
+    /// The endpoint takes repeats.
+    AsEndpointSays,
 }
 
 /// What an event is to the relay.

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use jiff::tz::TimeZone;
-use towline_shared::event::{EventInfo, EventKind};
+use towline_shared::event::{DeliveredRepeat, EventInfo, EventKind};
 use towline_shared::hop::{Change, ChangeKind, endpoint_target};
 use towline_shared::id::EventId;
 use towline_shared::outcome::{Attempt, Outcome, Phase};
@@ -129,12 +129,23 @@ pub fn arrival(arrival: Arrival<'_>, layout: &Layout) -> Vec<String> {
 /// What a repeat is, and what can be done with it.
 fn repeat(info: &EventInfo, first: EventId) -> String {
     if info.is_deliverable {
-        return format!("a repeat of {first}, delivered as the endpoint says");
+        return format!("a repeat of {first}, {}", why_delivered(info));
     }
     format!(
         "a repeat of {first}: answered as before and not delivered; `towline replay {}` delivers it",
         info.id
     )
+}
+
+/// Why a repeat is delivered, in words.
+pub fn why_delivered(info: &EventInfo) -> &'static str {
+    match info.delivered_repeat {
+        Some(DeliveredRepeat::OtherNames) => "delivered: its delivery id, type or path is another",
+        Some(DeliveredRepeat::EqualBodies) => {
+            "delivered: this provider's notifications are alike, and each may be news"
+        }
+        Some(DeliveredRepeat::AsEndpointSays) | None => "delivered as the endpoint says",
+    }
 }
 
 /// The line of what came of an attempt. The event's id is shown when several are in hand at a time.
@@ -408,6 +419,7 @@ mod tests {
             delivery_id: None,
             event_type: Some("reward_earned".to_owned()),
             duplicate_of: None,
+            delivered_repeat: None,
         }
     }
 
@@ -514,6 +526,8 @@ mod tests {
         };
 
         let delivered = lines(&info, None);
+        info.delivered_repeat = Some(DeliveredRepeat::OtherNames);
+        let named = lines(&info, None);
         info.is_deliverable = false;
         let held = lines(&info, None);
 
@@ -529,6 +543,10 @@ mod tests {
         assert!(
             delivered.contains("delivered as the endpoint says"),
             "{delivered}"
+        );
+        assert!(
+            named.contains("delivered: its delivery id, type or path is another"),
+            "{named}"
         );
         assert!(!lines(&info, Some(info.received_at)).contains("a repeat of"));
     }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use rusqlite::{Connection, OptionalExtension, Row, named_params};
 use serde::{Deserialize, Serialize};
-use towline_shared::event::{EventInfo, EventKind, HeadSource};
+use towline_shared::event::{DeliveredRepeat, EventInfo, EventKind, HeadSource};
 use towline_shared::id::{EndpointName, EventId, Seq};
 use towline_shared::time::Timestamp;
 use towline_shared::verdict::Verdict;
@@ -62,6 +62,8 @@ struct Facts<'a> {
     event_type: Option<Cow<'a, str>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     duplicate_of: Option<EventId>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    delivered_repeat: Option<DeliveredRepeat>,
 }
 
 /// Gives an event its place and writes its row; `facts` are those of [`facts_of`] for one that is no repeat.
@@ -75,11 +77,10 @@ pub(super) fn append(
         Some(what) => sighting::of(writing, new, what)?,
         None => Sighting::default(),
     };
-    let repeated = sighting.first;
     let Some(counter) = writing.memory.counter(connection, new.endpoint)? else {
         return Err(StoreError::missing("endpoint", &new.endpoint_name).into());
     };
-    let is_deliverable = new.is_deliverable && !sighting.is_held_back;
+    let is_deliverable = new.is_deliverable && !sighting.is_held_back();
     let size = new.head.as_bytes().len() as u64 + new.body.length();
     let next = Counter {
         seq: counter.seq + 1,
@@ -91,9 +92,9 @@ pub(super) fn append(
         Body::File(file) => (file.name(), &[][..]),
     };
     let place = Place::new(new.endpoint, Seq(next.seq));
-    let facts = match repeated {
+    let facts = match sighting.first {
         None => Cow::Borrowed(facts),
-        Some(_) => Cow::Owned(facts_with(new, repeated)),
+        Some(_) => Cow::Owned(facts_with(new, &sighting)),
     };
     connection.prepare_cached(INSERT)?.execute(named_params! {
         ":place": place,
@@ -115,7 +116,8 @@ pub(super) fn append(
     }
     let mut event = stored(new, Seq(next.seq));
     event.info.is_deliverable = is_deliverable;
-    event.info.duplicate_of = repeated;
+    event.info.duplicate_of = sighting.first;
+    event.info.delivered_repeat = sighting.delivered;
     let event = Arc::new(event);
     writing.events.push(Arc::clone(&event));
     Ok(event)
@@ -123,10 +125,10 @@ pub(super) fn append(
 
 /// What stands in the row as JSON of an event that is no repeat, made by the caller so that the writer has less to do.
 pub(super) fn facts_of(new: &NewEvent) -> String {
-    facts_with(new, None)
+    facts_with(new, &Sighting::default())
 }
 
-fn facts_with(new: &NewEvent, duplicate_of: Option<EventId>) -> String {
+fn facts_with(new: &NewEvent, sighting: &Sighting) -> String {
     let facts = Facts {
         remote: new.remote,
         tls: new.tls,
@@ -135,7 +137,8 @@ fn facts_with(new: &NewEvent, duplicate_of: Option<EventId>) -> String {
         head_source: new.head_source,
         delivery_id: new.delivery_id.as_deref().map(Cow::Borrowed),
         event_type: new.event_type.as_deref().map(Cow::Borrowed),
-        duplicate_of,
+        duplicate_of: sighting.first,
+        delivered_repeat: sighting.delivered,
     };
     serde_json::to_string(&facts).expect("facts are plain data")
 }
@@ -158,6 +161,7 @@ fn stored(new: &NewEvent, seq: Seq) -> StoredEvent {
             delivery_id: new.delivery_id.clone(),
             event_type: new.event_type.clone(),
             duplicate_of: None,
+            delivered_repeat: None,
         },
         head: new.head.as_bytes().clone(),
         body: new.body.clone(),
@@ -237,6 +241,7 @@ pub(super) fn read_event(row: &Row<'_>, bodies: &Path) -> Result<StoredEvent, St
             delivery_id: facts.delivery_id.map(Cow::into_owned),
             event_type: facts.event_type.map(Cow::into_owned),
             duplicate_of: facts.duplicate_of,
+            delivered_repeat: facts.delivered_repeat,
         },
         head: Bytes::from(row.get::<_, Vec<u8>>(7)?),
         body,

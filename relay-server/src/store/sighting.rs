@@ -3,6 +3,7 @@
 //! What is remembered counts only while its event is kept: a repeat of one that is gone would point to nothing, and the
 //! provider's retry would be lost.
 
+use towline_shared::event::DeliveredRepeat;
 use towline_shared::id::EventId;
 use towline_shared::verify::Fingerprint;
 
@@ -15,10 +16,17 @@ use super::{NewEvent, Remember};
 pub(super) struct Sighting {
     /// The first event with the same signed content.
     pub(super) first: Option<EventId>,
-    /// Whether consumers do not get it for that.
-    pub(super) is_held_back: bool,
+    /// Why consumers get it all the same; a repeat without a reason is held back.
+    pub(super) delivered: Option<DeliveredRepeat>,
     /// What to remember with it: its content, its names.
     pub(super) unknown: [Option<Fingerprint>; 2],
+}
+
+impl Sighting {
+    /// Whether consumers do not get it, because it is a repeat.
+    pub(super) const fn is_held_back(&self) -> bool {
+        self.first.is_some() && self.delivered.is_none()
+    }
 }
 
 /// Looks a new event up.
@@ -51,9 +59,12 @@ fn decide(
     let is_new_copy = what.copy.is_some() && copy.is_none();
     // A copy by these names may be kept when the first by others is gone.
     let first = first.or(copy);
+    let delivered = what
+        .delivers_repeats
+        .or(is_new_copy.then_some(DeliveredRepeat::OtherNames));
     Sighting {
         first,
-        is_held_back: first.is_some() && !is_new_copy && !what.delivers_repeats,
+        delivered: delivered.filter(|_| first.is_some()),
         unknown: [
             Some(what.fingerprint).filter(|_| first.is_none()),
             what.copy.filter(|_| is_new_copy && has_room()),
@@ -69,7 +80,7 @@ mod tests {
     const NAMES: Fingerprint = Fingerprint::from_bytes([2; 16]);
     const FIRST: Option<EventId> = Some(EventId::from_bytes([3; 16]));
 
-    fn what(copy: Option<Fingerprint>, delivers_repeats: bool) -> Remember {
+    fn what(copy: Option<Fingerprint>, delivers_repeats: Option<DeliveredRepeat>) -> Remember {
         Remember {
             fingerprint: CONTENT,
             copy,
@@ -79,29 +90,30 @@ mod tests {
 
     #[test]
     fn the_first_is_remembered_with_its_names() {
-        let first = decide(what(Some(NAMES), false), None, None, || true);
+        let first = decide(what(Some(NAMES), None), None, None, || true);
 
-        assert_eq!((first.first, first.is_held_back), (None, false));
+        assert_eq!((first.first, first.is_held_back()), (None, false));
         assert_eq!(first.unknown, [Some(CONTENT), Some(NAMES)]);
     }
 
     #[test]
     fn a_repeat_is_held_back_without_names_and_with_known_ones() {
         for (names, copy) in [(None, None), (Some(NAMES), FIRST)] {
-            let held = decide(what(names, false), FIRST, copy, || true);
+            let held = decide(what(names, None), FIRST, copy, || true);
 
-            assert_eq!((held.first, held.is_held_back), (FIRST, true));
+            assert_eq!((held.first, held.is_held_back()), (FIRST, true));
             assert_eq!(held.unknown, [None, None]);
         }
     }
 
     #[test]
     fn a_repeat_with_new_names_is_delivered_and_these_remembered_while_there_is_room() {
-        let new = decide(what(Some(NAMES), false), FIRST, None, || true);
-        let one_more = decide(what(Some(NAMES), false), FIRST, None, || false);
+        let new = decide(what(Some(NAMES), None), FIRST, None, || true);
+        let one_more = decide(what(Some(NAMES), None), FIRST, None, || false);
 
         for repeat in [&new, &one_more] {
-            assert_eq!((repeat.first, repeat.is_held_back), (FIRST, false));
+            let expected = (FIRST, Some(DeliveredRepeat::OtherNames));
+            assert_eq!((repeat.first, repeat.delivered), expected);
         }
         assert_eq!(new.unknown, [None, Some(NAMES)]);
         assert_eq!(one_more.unknown, [None, None]);
@@ -109,16 +121,22 @@ mod tests {
 
     #[test]
     fn a_kept_copy_with_the_same_names_counts_when_the_first_is_gone() {
-        let held = decide(what(Some(NAMES), false), None, FIRST, || true);
+        let held = decide(what(Some(NAMES), None), None, FIRST, || true);
 
-        assert_eq!((held.first, held.is_held_back), (FIRST, true));
+        assert_eq!((held.first, held.is_held_back()), (FIRST, true));
         assert_eq!(held.unknown, [None, None]);
     }
 
     #[test]
     fn a_repeat_is_marked_where_repeats_are_delivered() {
-        let repeat = decide(what(None, true), FIRST, None, || true);
+        let repeat = decide(
+            what(None, Some(DeliveredRepeat::EqualBodies)),
+            FIRST,
+            None,
+            || true,
+        );
 
-        assert_eq!((repeat.first, repeat.is_held_back), (FIRST, false));
+        let expected = (FIRST, Some(DeliveredRepeat::EqualBodies));
+        assert_eq!((repeat.first, repeat.delivered), expected);
     }
 }

@@ -7,7 +7,7 @@ use std::str::FromStr;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use towline_shared::api::{Ack, EndpointLimits, LastOutcome, OnFailure, Retention};
-use towline_shared::event::{EventInfo, EventKind, HeadSource};
+use towline_shared::event::{DeliveredRepeat, EventInfo, EventKind, HeadSource};
 use towline_shared::head::Head;
 use towline_shared::hop::Change;
 use towline_shared::id::{
@@ -179,8 +179,8 @@ pub struct Remember {
     pub fingerprint: Fingerprint,
     /// Its names as the provider's copy, where a repeat with other names is delivered.
     pub copy: Option<Fingerprint>,
-    /// Whether consumers get it although it is a repeat.
-    pub delivers_repeats: bool,
+    /// Why consumers get it even when it is a repeat with nothing new about it.
+    pub delivers_repeats: Option<DeliveredRepeat>,
 }
 
 /// A kept event.

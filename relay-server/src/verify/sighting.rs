@@ -1,5 +1,6 @@
 //! What of a checked request is remembered, so that a repeat of it is known.
 
+use towline_shared::event::DeliveredRepeat;
 use towline_shared::verify::{Facts, Judgement, Repeats};
 
 use crate::store::Remember;
@@ -14,6 +15,7 @@ pub(super) fn of(judgement: &Judgement, facts: &Facts, target: &[u8]) -> Option<
     Some(Remember {
         fingerprint,
         copy,
-        delivers_repeats: judgement.repeats == Repeats::Delivered,
+        delivers_repeats: (judgement.repeats == Repeats::Delivered)
+            .then_some(DeliveredRepeat::EqualBodies),
     })
 }

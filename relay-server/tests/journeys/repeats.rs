@@ -9,6 +9,7 @@ use http::Request;
 use http_body_util::Full;
 use serde_json::json;
 use towline_shared::api::{EndpointView, EventList, EventSummary};
+use towline_shared::event::DeliveredRepeat;
 use towline_shared::secret::Secret;
 use towline_shared::time::Timestamp;
 use towline_shared::verify::{Provider, Settings, Unsigned};
@@ -184,6 +185,8 @@ async fn duplicates_are_delivered_where_that_is_asked_for() {
         (kept[1].info.duplicate_of, kept[2].info.duplicate_of),
         (first, first)
     );
+    let asked = Some(DeliveredRepeat::AsEndpointSays);
+    assert_eq!(reasons(&relay).await, [None, asked, None]);
 }
 
 #[tokio::test]
@@ -271,6 +274,14 @@ async fn fates(relay: &Relay) -> Vec<(bool, bool)> {
     kept.iter().map(fate).collect()
 }
 
+/// Why the kept events are delivered although they are repeats.
+async fn reasons(relay: &Relay) -> Vec<Option<DeliveredRepeat>> {
+    let kept = events(relay).await;
+    kept.iter()
+        .map(|event| event.info.delivered_repeat)
+        .collect()
+}
+
 const FIRST: (bool, bool) = (true, false);
 const DELIVERED: (bool, bool) = (true, true);
 const HELD: (bool, bool) = (false, true);
@@ -298,6 +309,8 @@ async fn equal_bodies_with_other_topics_or_ids_are_delivered_and_their_retries_h
         FIRST, DELIVERED, DELIVERED, HELD, HELD, HELD, HELD, DELIVERED,
     ];
     assert_eq!(fates(&relay).await, expected);
+    let names = Some(DeliveredRepeat::OtherNames);
+    assert_eq!(reasons(&relay).await[..4], [None, names, names, None]);
 }
 
 #[tokio::test]
@@ -361,6 +374,8 @@ async fn a_provider_that_only_says_that_something_has_changed_is_delivered_each_
     }
 
     assert_eq!(fates(&relay).await, [FIRST, DELIVERED, DELIVERED]);
+    let alike = Some(DeliveredRepeat::EqualBodies);
+    assert_eq!(reasons(&relay).await, [None, alike, alike]);
 }
 
 #[tokio::test]

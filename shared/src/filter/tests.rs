@@ -389,5 +389,6 @@ fn info() -> EventInfo {
         delivery_id: Some("d-1".into()),
         event_type: Some("invoice.paid".into()),
         duplicate_of: None,
+        delivered_repeat: None,
     }
 }

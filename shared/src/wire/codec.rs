@@ -312,6 +312,7 @@ mod tests {
             delivery_id: None,
             event_type: None,
             duplicate_of: None,
+            delivered_repeat: None,
         };
         let head = Bytes::from_static(b"POST / HTTP/1.1\r\n\r\n");
         let delivery = Delivery {

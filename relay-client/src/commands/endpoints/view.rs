@@ -88,7 +88,7 @@ fn facts(endpoint: &EndpointView, context: &Context) -> Vec<(&'static str, Strin
     let duplicates = if endpoint.deliver_duplicates {
         "deliver: marked as repeats"
     } else {
-        "keep: the usual answer, not delivered"
+        "keep: the usual answer, not delivered unless their delivery ids or types are others"
     };
     let made = quantity::date_and_time(endpoint.created_at, context.screen.zone());
     let mut facts = vec![

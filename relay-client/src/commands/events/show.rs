@@ -107,7 +107,7 @@ fn facts(request: &CapturedRequest, context: &Context) -> anyhow::Result<()> {
     }
     if let Some(first) = info.duplicate_of {
         let fate = if info.is_deliverable {
-            "delivered as the endpoint says"
+            event_lines::why_delivered(info)
         } else {
             "answered as before, not delivered"
         };

@@ -163,6 +163,7 @@ mod tests {
             delivery_id: None,
             event_type: None,
             duplicate_of: None,
+            delivered_repeat: None,
         };
         let summary = EventSummary {
             info,

@@ -247,6 +247,7 @@ impl Session {
             delivery_id: None,
             event_type: None,
             duplicate_of: None,
+            delivered_repeat: None,
         };
         let header = EventHeader {
             stream: u32::try_from(seq).unwrap(),

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use towline_shared::event::DeliveredRepeat;
 use towline_shared::verdict::Match;
 use towline_shared::verify::Fingerprint;
 
@@ -13,7 +14,7 @@ fn signed(endpoint: &Endpoint, content: u8) -> NewEvent {
         remember: Some(Remember {
             fingerprint: Fingerprint::from_bytes([content; 16]),
             copy: None,
-            delivers_repeats: false,
+            delivers_repeats: None,
         }),
         ..small(endpoint)
     }
@@ -156,7 +157,7 @@ async fn repeats_are_delivered_where_the_endpoint_says_so_and_are_marked_all_the
     let orders = endpoint(&store, "orders").await;
     let first = store.append(signed(&orders, 1)).await.unwrap();
     let mut again = signed(&orders, 1);
-    again.remember.as_mut().unwrap().delivers_repeats = true;
+    again.remember.as_mut().unwrap().delivers_repeats = Some(DeliveredRepeat::AsEndpointSays);
 
     let repeat = store.append(again).await.unwrap();
 
