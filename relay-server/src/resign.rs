@@ -69,6 +69,12 @@ pub(crate) enum ResignError {
          `towline sign` and `towline trigger` sign what you write yourself"
     )]
     NotGenuine(String),
+    /// Nobody checked the event.
+    #[error(
+        "the event was never checked, so nobody knows who sent it, and signing it could make a stranger's request a \
+         good one: `towline sign` and `towline trigger` sign what you write yourself"
+    )]
+    NeverChecked,
     /// The event is a challenge.
     #[error("the event is a provider's challenge, which is never delivered")]
     Handshake,
@@ -139,7 +145,7 @@ fn make(
     wish: &Wish,
 ) -> Result<Made, ResignError> {
     if wish.resign.is_some() {
-        check_is_genuine(event)?;
+        check_is_genuine(&live.check, event.info.kind, &event.info.verdict)?;
     }
     let mut head = Head::parse(event.head.clone()).map_err(|error| {
         tracing::error!(event.id = %event.info.id, %error, "kept head cannot be read");
@@ -204,11 +210,11 @@ fn make(
 }
 
 /// What a stranger sent must not get a good signature by mistake. One that was only late was signed rightly.
-fn check_is_genuine(event: &StoredEvent) -> Result<(), ResignError> {
-    if event.info.kind == EventKind::Handshake {
+fn check_is_genuine(check: &Check, kind: EventKind, verdict: &Verdict) -> Result<(), ResignError> {
+    if kind == EventKind::Handshake {
         return Err(ResignError::Handshake);
     }
-    match &event.info.verdict {
+    match verdict {
         Verdict::Failed(failure)
             if !matches!(
                 failure.cause,
@@ -217,7 +223,12 @@ fn check_is_genuine(event: &StoredEvent) -> Result<(), ResignError> {
         {
             Err(ResignError::NotGenuine(failure.detail.clone()))
         }
-        _ => Ok(()),
+        // Without a provider there is nothing to sign by, which is the better thing to say.
+        Verdict::Unchecked if !matches!(check, Check::Unchecked) => Err(ResignError::NeverChecked),
+        Verdict::Unchecked
+        | Verdict::Failed(_)
+        | Verdict::Verified(_)
+        | Verdict::Authenticated(_) => Ok(()),
     }
 }
 
@@ -363,5 +374,18 @@ mod tests {
         assert_eq!(lengths("content-LENGTH: 3\r\n"), (vec![b"5".to_vec()], 2));
         assert_eq!(lengths("Content-Length: 5\r\n"), (vec![b"5".to_vec()], 1));
         assert_eq!(lengths("Transfer-Encoding: chunked\r\n"), (vec![], 1));
+    }
+
+    #[test]
+    fn what_nobody_checked_is_not_signed() {
+        let has_scheme = Check::Broken("a scheme of one's own".to_owned());
+        let check =
+            |check: &Check| check_is_genuine(check, EventKind::Webhook, &Verdict::Unchecked);
+
+        assert!(matches!(check(&has_scheme), Err(ResignError::NeverChecked)));
+        assert!(
+            check(&Check::Unchecked).is_ok(),
+            "there is no scheme to sign by"
+        );
     }
 }

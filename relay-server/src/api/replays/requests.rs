@@ -126,7 +126,9 @@ async fn kept(bytes: Bytes, store: &Store) -> Result<Body, Refusal> {
 fn refused(event: EventId, error: &ResignError) -> Refusal {
     let code = match error {
         ResignError::NoScheme | ResignError::BrokenScheme(_) => "no_scheme",
-        ResignError::NotGenuine(_) | ResignError::Handshake => "not_genuine",
+        ResignError::NotGenuine(_) | ResignError::NeverChecked | ResignError::Handshake => {
+            "not_genuine"
+        }
         ResignError::TooLong => "body_too_long_to_sign",
         ResignError::Asymmetric(_) => "asymmetric_scheme",
         ResignError::DeliveryId(_) => "delivery_id_elsewhere",
