@@ -50,10 +50,12 @@ pub(super) async fn reset(
     let live = find(&relay, &endpoint)?;
     let consumer = find_consumer(&relay, &live, &name).await?.id;
     let resetting = Arc::clone(&relay);
+    let of = live.endpoint.id;
     let resetting = async move {
-        resetting.sessions.begin_anew(consumer).await;
+        let sessions = &resetting.sessions;
+        sessions.begin_anew(consumer, of, &name).await;
         resetting.store.reset_consumer(consumer, to).await?;
-        resetting.sessions.begin_anew(consumer).await;
+        sessions.begin_anew(consumer, of, &name).await;
         tracing::info!(%endpoint, consumer = %name, ?to, "consumer reset");
         let found = find_consumer(&resetting, &live, &name).await?;
         Ok(Json(view(&resetting, found)))

@@ -91,15 +91,25 @@ impl Sessions {
             .map(|serving| serving.info.clone())
     }
 
-    /// Ends the session that serves the consumer, which then comes back; returns when it is quiet.
-    pub(crate) async fn begin_anew(&self, consumer: ConsumerId) {
-        let ticket = {
+    /// Ends the session that serves the consumer, or is about to, which then comes back; returns when it is quiet.
+    pub(crate) async fn begin_anew(
+        &self,
+        consumer: ConsumerId,
+        endpoint: EndpointId,
+        name: &ConsumerName,
+    ) {
+        let tickets: Vec<_> = {
             let live = self.live.lock();
             let serving = live.serving.get(&consumer);
-            serving.and_then(|serving| live.by_number.get(&serving.number).cloned())
+            let serving = serving.and_then(|serving| live.by_number.get(&serving.number));
+            // One that has read the cursor already serves nothing yet, but has its claim.
+            let claiming = live.by_consumer.get(&(endpoint, name.clone()));
+            serving.into_iter().chain(claiming).cloned().collect()
         };
-        if let Some(ticket) = ticket {
+        for ticket in &tickets {
             ticket.tell(Ending::reset());
+        }
+        for ticket in &tickets {
             ticket.quiet.cancelled().await;
         }
     }
@@ -300,14 +310,32 @@ mod tests {
         let (sessions, stopping) = sessions(9);
         let mut place = enter(&sessions, &stopping);
         place.serves(ConsumerId(7), info(1));
-        assert!(sessions.begin_anew(ConsumerId(8)).now_or_never().is_some());
+        let name = laptop();
+        let other = sessions.begin_anew(ConsumerId(8), ORDERS, &name);
+        assert!(other.now_or_never().is_some());
 
-        let mut waiting = Box::pin(sessions.begin_anew(ConsumerId(7)));
+        let mut waiting = Box::pin(sessions.begin_anew(ConsumerId(7), ORDERS, &name));
         assert!((&mut waiting).now_or_never().is_none());
         let told = place.told().now_or_never().unwrap();
         assert_eq!(told.goodbye().unwrap().reason, Reason::Reset);
         place.is_quiet();
 
+        assert!((&mut waiting).now_or_never().is_some());
+    }
+
+    #[test]
+    fn a_session_that_claims_a_consumer_but_does_not_serve_it_yet_begins_anew_too() {
+        let (sessions, stopping) = sessions(9);
+        let mut place = enter(&sessions, &stopping);
+        let name = laptop();
+        place.claim(ORDERS, &name).now_or_never().unwrap();
+
+        let mut waiting = Box::pin(sessions.begin_anew(ConsumerId(7), ORDERS, &name));
+
+        assert!((&mut waiting).now_or_never().is_none());
+        let told = place.told().now_or_never().unwrap();
+        assert_eq!(told.goodbye().unwrap().reason, Reason::Reset);
+        drop(place);
         assert!((&mut waiting).now_or_never().is_some());
     }
 
