@@ -375,8 +375,11 @@ impl Store {
     /// # Errors
     /// [`StoreError::Missing`].
     pub async fn remove_consumer(&self, consumer: ConsumerId) -> Result<(), StoreError> {
-        self.write(move |writing| consumers::remove(writing, consumer))
-            .await
+        let body_files = self
+            .write(move |writing| consumers::remove(writing, consumer))
+            .await?;
+        self.remove_bodies(body_files).await;
+        Ok(())
     }
 
     /// Keeps an attempt and, when it settles its delivery, moves the consumer's cursor; returns when

@@ -24,6 +24,8 @@ const CREATE: &str = "INSERT INTO consumer (endpoint, name, cursor, ahead, creat
     VALUES (:endpoint, :name, :cursor, '{\"settled\":[],\"attempts\":{}}', :now)";
 const COUNT: &str = "SELECT count(*) FROM consumer WHERE endpoint = :endpoint";
 const REMOVE: &str = "DELETE FROM consumer WHERE consumer_id = :consumer";
+const PENDING_FILES: &str = "SELECT request_body_file FROM replay
+    WHERE consumer = :consumer AND is_settled = 0 AND request_body_file <> ''";
 const REMOVE_PENDING: &str = "DELETE FROM replay WHERE consumer = :consumer AND is_settled = 0";
 const LIST: &str =
     "SELECT consumer_id, name, cursor, ahead, created_at, filter, last_outcome FROM consumer
@@ -103,19 +105,28 @@ fn check_room(connection: &Connection, endpoint: EndpointId) -> Result<(), Failu
     Ok(())
 }
 
-/// Removes a consumer with the replays that wait for it; what it did stays on record with its name.
-pub(super) fn remove(writing: &mut Writing<'_>, consumer: ConsumerId) -> Result<(), Failure> {
+/// Removes a consumer with the replays that wait for it; what it did stays on record with its name. Returns the files
+/// of bodies that those replays had.
+pub(super) fn remove(
+    writing: &mut Writing<'_>,
+    consumer: ConsumerId,
+) -> Result<Vec<String>, Failure> {
     let which = named_params! { ":consumer": consumer.0 };
     let removed = writing.connection.prepare_cached(REMOVE)?.execute(which)?;
     if removed == 0 {
         return Err(StoreError::missing("consumer", &consumer.0).into());
     }
+    let body_files = writing
+        .connection
+        .prepare_cached(PENDING_FILES)?
+        .query_map(which, |row| row.get(0))?
+        .collect::<rusqlite::Result<Vec<String>>>()?;
     writing
         .connection
         .prepare_cached(REMOVE_PENDING)?
         .execute(which)?;
     writing.memory.forget_consumer(consumer);
-    Ok(())
+    Ok(body_files)
 }
 
 /// Moves the cursor to right before the next deliverable event, so that no session reads over a long run of

@@ -140,3 +140,28 @@ async fn the_file_of_a_replay_that_was_not_taken_is_removed() {
     assert!(matches!(refused, Err(StoreError::Missing { .. })));
     assert!(!path.exists());
 }
+
+#[tokio::test]
+async fn a_long_edited_body_goes_with_the_consumer_that_it_waits_for() {
+    let folder = TempDir::new().unwrap();
+    let store = open(&folder);
+    let orders = endpoint(&store, "orders").await;
+    let events = append_many(&store, &orders, 1).await;
+    let laptop = consumer(&store, &orders, Start::Now).await;
+    let body = long_body(&store).await;
+    let Body::File(file) = &body else {
+        panic!("a long body has a file");
+    };
+    let path = file.path().to_owned();
+    let replay = ReplayId::new(time(1), [1; 10]);
+    let own = Some(request(Some(body)));
+    store
+        .add_replay(replay, events[0].info.id, Some(laptop.id), time(7), own)
+        .await
+        .unwrap();
+    assert!(path.exists());
+
+    store.remove_consumer(laptop.id).await.unwrap();
+
+    assert!(!path.exists());
+}
