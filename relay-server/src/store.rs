@@ -14,7 +14,6 @@ mod progress;
 mod place;
 mod events;
 mod repeats;
-mod sighting;
 mod uses;
 mod kept;
 mod listing;

@@ -17,7 +17,7 @@ use super::error::Failure;
 use super::memory::Counter;
 use super::place::Place;
 use super::readers::StoreReadError;
-use super::sighting::{self, Sighting};
+use super::repeats::sighting::{self, Sighting};
 use super::writer::Writing;
 use super::{Body, BodyFile, EndpointId, NewEvent, StoreError, StoredEvent};
 

@@ -6,6 +6,7 @@
 //! the others.
 
 mod pages;
+pub(super) mod sighting;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::time::Duration;

@@ -7,30 +7,30 @@ use towline_shared::event::DeliveredRepeat;
 use towline_shared::id::EventId;
 use towline_shared::verify::Fingerprint;
 
-use super::events::place_of;
-use super::writer::Writing;
-use super::{NewEvent, Remember};
+use super::super::events::place_of;
+use super::super::writer::Writing;
+use super::super::{NewEvent, Remember};
 
 /// What the memory says of a new event.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Sighting {
+pub(in super::super) struct Sighting {
     /// The first event with the same signed content.
-    pub(super) first: Option<EventId>,
+    pub(in super::super) first: Option<EventId>,
     /// Why consumers get it all the same; a repeat without a reason is held back.
-    pub(super) delivered: Option<DeliveredRepeat>,
+    pub(in super::super) delivered: Option<DeliveredRepeat>,
     /// What to remember with it: its content, its names.
-    pub(super) unknown: [Option<Fingerprint>; 2],
+    pub(in super::super) unknown: [Option<Fingerprint>; 2],
 }
 
 impl Sighting {
     /// Whether consumers do not get it, because it is a repeat.
-    pub(super) const fn is_held_back(&self) -> bool {
+    pub(in super::super) const fn is_held_back(&self) -> bool {
         self.first.is_some() && self.delivered.is_none()
     }
 }
 
 /// Looks a new event up.
-pub(super) fn of(
+pub(in super::super) fn of(
     writing: &Writing<'_>,
     new: &NewEvent,
     what: Remember,
