@@ -37,7 +37,10 @@ pub(crate) fn run() {
         ratio(slug, &body, bare);
     }
     slowest(&body, bare);
-    failed(&body);
+    let all: Vec<_> = Provider::builtin_slugs().collect();
+    failed(&all, "1 KiB", &body);
+    failed(&BEST_KNOWN, "64 KiB", &many_fields(64 * 1024));
+    failed(&BEST_KNOWN, "256 KiB", &many_fields(256 * 1024));
 }
 
 /// An event in JSON of so many bytes.
@@ -46,6 +49,14 @@ fn body(bytes: usize) -> Vec<u8> {
         br#"{"id":"evt_1","type":"invoice.paid","created":1760000000,"data":{"text":""#.to_vec();
     body.resize(bytes - 3, b'x');
     body.extend_from_slice(b"\"}}");
+    body
+}
+
+/// JSON that is dear to lay out anew: short fields, spaces, slashes and letters outside ASCII.
+fn many_fields(bytes: usize) -> Vec<u8> {
+    let field = "\"a\": [1, \"é/\"], ";
+    let mut body = format!("{{{}", field.repeat((bytes - 16) / field.len())).into_bytes();
+    body.extend_from_slice(b"\"z\": 1}");
     body
 }
 
@@ -130,13 +141,21 @@ fn slowest(body: &[u8], bare: Duration) {
     }
 }
 
-/// Every provider with a body that was changed on its way, so that the diagnosis searches all it knows.
-fn failed(body: &[u8]) {
-    println!("\na failed verification with its diagnosis, 1 KiB");
+/// Providers with a body that was changed on its way, so that the diagnosis searches all it knows.
+fn failed(slugs: &[&'static str], size: &str, body: &[u8]) {
+    println!("\na failed verification with its diagnosis, {size}");
     let mut changed = body.to_vec();
-    changed[70] ^= 1;
-    let mut times: Vec<(Duration, &str)> = Provider::builtin_slugs()
-        .filter_map(|slug| {
+    // A digit for another, or a letter for another: the JSON stays JSON.
+    if let Some(letter) = changed
+        .iter_mut()
+        .rev()
+        .find(|byte| matches!(byte, b'1' | b'x'))
+    {
+        *letter ^= 1;
+    }
+    let mut times: Vec<(Duration, &str)> = slugs
+        .iter()
+        .filter_map(|&slug| {
             let provider = Provider::builtin(slug)?;
             let mut signed = Signed::by(&provider, body)?;
             signed.body.clone_from(&changed);
