@@ -9,7 +9,6 @@ use http::Request;
 use http_body_util::Full;
 use serde_json::json;
 use towline_shared::api::{EndpointView, EventList, EventSummary};
-use towline_shared::event::DeliveredRepeat;
 use towline_shared::secret::Secret;
 use towline_shared::time::Timestamp;
 use towline_shared::verify::{Provider, Settings, Unsigned};
@@ -185,8 +184,6 @@ async fn duplicates_are_delivered_where_that_is_asked_for() {
         (kept[1].info.duplicate_of, kept[2].info.duplicate_of),
         (first, first)
     );
-    let asked = Some(DeliveredRepeat::AsEndpointSays);
-    assert_eq!(reasons(&relay).await, [None, asked, None]);
 }
 
 #[tokio::test]
@@ -274,14 +271,6 @@ async fn fates(relay: &Relay) -> Vec<(bool, bool)> {
     kept.iter().map(fate).collect()
 }
 
-/// Why the kept events are delivered although they are repeats.
-async fn reasons(relay: &Relay) -> Vec<Option<DeliveredRepeat>> {
-    let kept = events(relay).await;
-    kept.iter()
-        .map(|event| event.info.delivered_repeat)
-        .collect()
-}
-
 const FIRST: (bool, bool) = (true, false);
 const DELIVERED: (bool, bool) = (true, true);
 const HELD: (bool, bool) = (false, true);
@@ -309,8 +298,6 @@ async fn equal_bodies_with_other_topics_or_ids_are_delivered_and_their_retries_h
         FIRST, DELIVERED, DELIVERED, HELD, HELD, HELD, HELD, DELIVERED,
     ];
     assert_eq!(fates(&relay).await, expected);
-    let names = Some(DeliveredRepeat::OtherNames);
-    assert_eq!(reasons(&relay).await[..4], [None, names, names, None]);
 }
 
 #[tokio::test]
@@ -374,8 +361,6 @@ async fn a_provider_that_only_says_that_something_has_changed_is_delivered_each_
     }
 
     assert_eq!(fates(&relay).await, [FIRST, DELIVERED, DELIVERED]);
-    let alike = Some(DeliveredRepeat::EqualBodies);
-    assert_eq!(reasons(&relay).await, [None, alike, alike]);
 }
 
 #[tokio::test]
@@ -392,4 +377,32 @@ async fn the_retry_of_an_event_that_is_deleted_is_an_event_again() {
     send_github(&relay, SALT, "1", "{}").await;
 
     assert_eq!(fates(&relay).await, [FIRST, HELD]);
+}
+
+#[tokio::test]
+async fn a_sender_never_learns_that_the_secret_is_another_endpoints_and_the_owner_does() {
+    let relay = Relay::start().await;
+    line(&relay, "github", json!({"on_failure": "reject"})).await;
+    let billing = json!({
+        "name": "billing", "provider": "github", "secrets": [{"name": "live", "secret": "theirs"}],
+    });
+    assert_eq!(
+        relay.json("POST", "/v1/endpoints", &billing).await.status,
+        201
+    );
+
+    let theirs = send_github(&relay, "theirs", "1", "{}").await;
+    let nobodys = send_github(&relay, "nobody's", "2", "{}").await;
+
+    let seen = |reply: &Reply| {
+        let mut headers = reply.headers.clone();
+        headers.remove("date");
+        (reply.status, headers, reply.body.clone())
+    };
+    assert_eq!(theirs.status, 401);
+    assert_eq!(seen(&theirs), seen(&nobodys));
+    let list: EventList = relay.get("/v1/events?endpoint=line&rejected=true").await;
+    let told = format!("{list:?}");
+    assert!(told.contains("`billing/live`"), "{told}");
+    assert!(!theirs.text().contains("billing"));
 }
