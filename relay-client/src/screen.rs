@@ -6,6 +6,7 @@ pub mod width;
 pub mod quantity;
 pub mod paint;
 pub mod table;
+pub mod verdict_words;
 pub mod event_lines;
 pub mod listen_lines;
 pub mod listen_json;

@@ -8,6 +8,7 @@ mod endpoints;
 mod events;
 mod health;
 mod input;
+mod masking;
 mod refusal;
 mod replays;
 mod retention;

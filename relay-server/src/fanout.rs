@@ -263,6 +263,7 @@ pub(crate) mod tests {
                 event_type: None,
                 duplicate_of: None,
                 delivered_repeat: None,
+                answered: None,
             },
             head: Bytes::from_static(b"POST /in/k HTTP/1.1\r\n\r\n"),
             body: Body::Inline(vec![0; body_length].into()),

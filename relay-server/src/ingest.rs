@@ -20,7 +20,7 @@ use towline_shared::head::{Head, HeadError};
 use towline_shared::hop::INGEST_PREFIX;
 use towline_shared::id::EventId;
 use towline_shared::time::Timestamp;
-use towline_shared::verdict::Verdict;
+use towline_shared::verdict::{Failure, Verdict};
 use tracing::debug;
 
 use crate::endpoints::{LiveEndpoint, OverLimit};
@@ -29,6 +29,7 @@ use crate::relay::Relay;
 use crate::store::{NewEvent, Remember, StoreError};
 use crate::verify::{self, Checked};
 use admission::Unread;
+use challenge::Settled;
 
 /// A request below `/in/`.
 pub(crate) struct Arrival {
@@ -69,10 +70,6 @@ enum IngestError {
     Random,
     #[error("the provider's key could not be fetched")]
     KeyLate,
-    #[error("the endpoint takes no secret from a challenge")]
-    SecretRefused,
-    #[error("the subscription could not be confirmed")]
-    Unconfirmed,
     #[error("could not keep the event")]
     Store(#[from] StoreError),
 }
@@ -130,18 +127,19 @@ async fn keep(relay: &Arc<Relay>, arrival: Arrival) -> Result<Response<Full<Byte
     if is_key_late && endpoint.endpoint.on_failure == OnFailure::Reject {
         return Err(IngestError::KeyLate);
     }
-    if let Some(refused) = handshake.as_ref().filter(|reply| !reply.is_accepted) {
-        return Ok(answer::handshake(refused));
-    }
-    let (mut head, mut head_source, mut body) = (head, head_source, body);
-    if let Some(reply) = &handshake {
-        challenge::settle(relay, &endpoint, reply, now).await?;
-        if let Some(secret) = &reply.captured_secret {
+    let settled = match handshake {
+        Some(reply) => Some(challenge::settle(relay, &endpoint, reply, now).await?),
+        None => None,
+    };
+    let (mut verdict, mut head, mut head_source, mut body) = (verdict, head, head_source, body);
+    if let Some(settled) = &settled {
+        verdict = settled.verdict(verdict);
+        if let Some(secret) = &settled.secret {
             (head, body) = challenge::without_secret(&head, body, secret);
             head_source = HeadSource::Normalised;
         }
     }
-    let decision = Decision::of(&verdict, handshake.is_some(), endpoint.endpoint.on_failure);
+    let decision = Decision::of(&verdict, settled.is_some(), endpoint.endpoint.on_failure);
     if verdict.is_accepted() {
         endpoint.meters.took(body.length(), Instant::now());
     } else {
@@ -154,7 +152,7 @@ async fn keep(relay: &Arc<Relay>, arrival: Arrival) -> Result<Response<Full<Byte
             .keeps_rejected_body(body.length(), Instant::now())
     {
         debug!(endpoint = %endpoint.endpoint.name, "rejected request not kept: there are too many");
-        return Ok(answer::rejected(&endpoint, failure.cause.class()));
+        return Ok(turned_away(&endpoint, settled, failure));
     }
     let event = NewEvent {
         endpoint: endpoint.endpoint.id,
@@ -164,6 +162,7 @@ async fn keep(relay: &Arc<Relay>, arrival: Arrival) -> Result<Response<Full<Byte
         remote,
         tls: is_tls,
         kind: decision.kind,
+        answered: settled.as_ref().map(Settled::status),
         verdict,
         is_deliverable: decision.is_deliverable,
         head,
@@ -175,13 +174,25 @@ async fn keep(relay: &Arc<Relay>, arrival: Arrival) -> Result<Response<Full<Byte
     };
     let event = relay.store.append(event).await.map_err(not_kept)?;
     debug!(event.id = %event.info.id, endpoint = %event.info.endpoint, "event kept");
-    Ok(match (handshake, &event.info.verdict) {
-        (Some(reply), _) => answer::handshake(&reply),
-        (None, Verdict::Failed(failure)) if !event.info.is_deliverable => {
-            answer::rejected(&endpoint, failure.cause.class())
+    Ok(match (settled, &event.info.verdict) {
+        (settled, Verdict::Failed(failure)) if !event.info.is_deliverable => {
+            turned_away(&endpoint, settled, failure)
         }
+        (Some(settled), _) => settled.response,
         (None, _) => answer::ack(&endpoint.endpoint.ack, event.info.id),
     })
+}
+
+/// The answer to what no consumer gets, whether it is kept or not: a challenge has its own.
+fn turned_away(
+    endpoint: &LiveEndpoint,
+    settled: Option<Settled>,
+    failure: &Failure,
+) -> Response<Full<Bytes>> {
+    match settled {
+        Some(settled) => settled.response,
+        None => answer::rejected(endpoint, failure.cause.class()),
+    }
 }
 
 /// An endpoint may be deleted while its request is read: then the key is as unknown as any other.
@@ -258,7 +269,7 @@ fn new_id(now: Timestamp) -> Result<EventId, IngestError> {
 
 #[cfg(test)]
 mod tests {
-    use towline_shared::verdict::{Cause, Failure};
+    use towline_shared::verdict::Cause;
     use towline_shared::verify::Fingerprint;
 
     use super::*;

@@ -48,6 +48,18 @@ pub struct EventInfo {
     /// Why consumers get it although it is a repeat; none for one that is held back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub delivered_repeat: Option<DeliveredRepeat>,
+    /// The status with which the relay itself answered a provider's challenge.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answered: Option<u16>,
+}
+
+impl EventInfo {
+    /// Whether it is a challenge that the relay answered as the provider wants it. One that it refused has a failed
+    /// verdict with the reason; of an answered one the verdict says only whether it was signed, which few are.
+    pub fn is_answered_challenge(&self) -> bool {
+        let is_good = |status: u16| status < 400;
+        self.kind == EventKind::Handshake && self.answered.is_none_or(is_good)
+    }
 }
 
 /// Why consumers get a repeat.

@@ -39,6 +39,7 @@ mod sign;
 mod sample;
 mod about;
 mod needs;
+mod first_secret;
 mod resign;
 mod coverage;
 mod table;
@@ -51,12 +52,13 @@ use std::io;
 use std::sync::Arc;
 
 pub use fingerprint::Fingerprint;
+pub use first_secret::FirstSecret;
 
 use crate::head::Head;
 use crate::id::SecretName;
 use crate::secret::Secret;
 use crate::time::Timestamp;
-use crate::verdict::Verdict;
+use crate::verdict::{Failure, Verdict};
 pub use about::{About, AboutHandshake, AboutScheme, AboutWindow, BodyCover, Covers};
 pub use certificate::{CertificateRule, ChainError};
 use delivery::Delivery;
@@ -174,13 +176,20 @@ pub struct HandshakeReply {
     pub headers: Vec<(String, String)>,
     /// The body.
     pub body: Vec<u8>,
-    /// Whether the challenge was accepted; a refused one keeps nothing and changes nothing.
-    pub is_accepted: bool,
+    /// Why the challenge is refused, for the owner of the endpoint; a refused one changes nothing.
+    pub refusal: Option<Failure>,
     /// The secret that the provider hands over with the challenge. Take it only while the endpoint waits
     /// for one: the request is not signed, and anybody could replace the secret later.
     pub captured_secret: Option<Secret>,
     /// A URL of the provider, already checked against its hosts, that must be fetched to confirm.
     pub confirm_url: Option<String>,
+}
+
+impl HandshakeReply {
+    /// Whether the challenge was accepted.
+    pub const fn is_accepted(&self) -> bool {
+        self.refusal.is_none()
+    }
 }
 
 /// A request to make a signature for.

@@ -9,10 +9,10 @@ use towline_shared::hop::{Change, ChangeKind, endpoint_target};
 use towline_shared::id::EventId;
 use towline_shared::outcome::{Attempt, Outcome, Phase};
 use towline_shared::time::Timestamp;
-use towline_shared::verdict::{Failure, Finding, Match, Verdict};
+use towline_shared::verdict::{Failure, Finding};
 
 use super::width::{columns, cut, pad, wrap};
-use super::{COLUMNS_WITHOUT_TERMINAL, escape, paint, quantity};
+use super::{COLUMNS_WITHOUT_TERMINAL, escape, paint, quantity, verdict_words};
 
 /// `evt_` and 26 characters.
 const ID_COLUMNS: usize = 30;
@@ -105,21 +105,18 @@ pub fn arrival(arrival: Arrival<'_>, layout: &Layout) -> Vec<String> {
         format!("  {:>SIZE_COLUMNS$}", quantity::size(info.body_length))
     };
     let room = layout.verdict_columns();
-    let verdict = verdict(&info.verdict, layout.is_narrow, room);
+    let verdict = verdict_words::of_event(info, layout.is_narrow, room);
     let line = format!(
         "{time}  {} {request}  {}{size}  {verdict}",
         arrow(info),
         info.id
     );
     let mut lines = vec![line];
-    if info.kind == EventKind::Handshake {
-        lines.extend(below(
-            "note:",
-            "the relay answered this challenge of the provider itself",
-            layout,
-        ));
-    } else if let Verdict::Failed(failure) = &info.verdict {
+    if let Some(failure) = verdict_words::failure(info) {
         lines.extend(explanation(failure, layout));
+    }
+    if let Some(note) = verdict_words::challenge_note(info) {
+        lines.extend(below("note:", &note, layout));
     } else if let Some(first) = info.duplicate_of.filter(|_| arrival.replayed_at.is_none()) {
         lines.extend(below("note:", &repeat(info, first), layout));
     }
@@ -199,33 +196,6 @@ pub fn short_target(target: &str) -> String {
         .query
         .map_or_else(String::new, |query| format!("?{}", escape::bytes(query)));
     format!("/in/…{}{query}", escape::bytes(parts.suffix))
-}
-
-/// A verdict in a few words, its first word coloured; in one word when it is to be short, and within the columns when
-/// there is a limit.
-pub fn verdict(verdict: &Verdict, is_short: bool, room: Option<usize>) -> String {
-    let (word, rest) = match verdict {
-        Verdict::Verified(found) => ("verified", matched(found)),
-        Verdict::Authenticated(_) if is_short => ("auth only", String::new()),
-        Verdict::Authenticated(found) => ("authenticated", matched(found)),
-        Verdict::Failed(failure) => {
-            let provider = escape::line(&failure.provider);
-            ("FAILED", format!(" {provider}: {}", cause_code(failure)))
-        }
-        Verdict::Unchecked => return paint::quiet("unchecked"),
-    };
-    let painted = if verdict.is_accepted() {
-        paint::good(word)
-    } else {
-        paint::bad(word)
-    };
-    if is_short {
-        return painted;
-    }
-    match room {
-        Some(room) => format!("{painted}{}", cut(&rest, room.saturating_sub(word.len()))),
-        None => format!("{painted}{rest}"),
-    }
 }
 
 /// The stable code of a failure's cause.
@@ -330,18 +300,6 @@ fn request(arrival: Arrival<'_>, layout: &Layout) -> String {
     format!("{start}{path}{end}")
 }
 
-fn matched(found: &Match) -> String {
-    let scheme = found
-        .scheme
-        .as_deref()
-        .map_or_else(String::new, |scheme| format!("/{}", escape::line(scheme)));
-    let secret = found
-        .secret
-        .as_ref()
-        .map_or_else(String::new, |name| format!(" ({name})"));
-    format!(" {}{scheme}{secret}", escape::line(&found.provider))
-}
-
 /// An outcome in one word, and whether it is a good one.
 pub fn outcome_word(outcome: &Outcome) -> (String, bool) {
     match outcome {
@@ -396,7 +354,7 @@ mod tests {
     use towline_shared::event::HeadSource;
     use towline_shared::id::{EventId, Seq};
     use towline_shared::outcome::Delivery;
-    use towline_shared::verdict::Cause;
+    use towline_shared::verdict::{Cause, Match, Verdict};
 
     use super::*;
 
@@ -420,6 +378,7 @@ mod tests {
             event_type: Some("reward_earned".to_owned()),
             duplicate_of: None,
             delivered_repeat: None,
+            answered: None,
         }
     }
 

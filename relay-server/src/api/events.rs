@@ -17,7 +17,7 @@ use super::refusal::Refusal;
 use super::views;
 use super::whole::whole;
 use crate::relay::Relay;
-use crate::store::{Body, EventQuery, StoreError, StoredEvent};
+use crate::store::{self, Body, EventQuery, StoreError, StoredEvent};
 
 /// How many events a list has when the request does not say.
 const USUAL_LIMIT: usize = 50;
@@ -70,7 +70,7 @@ pub(super) async fn list(
     if let Some(filter) = filter(asked.filter.as_deref())? {
         let found = relay.store.search_events(query, filter).await?;
         return Ok(Json(EventList {
-            events: found.events.into_iter().map(views::event).collect(),
+            events: views(&relay, found.events),
             next: found.next,
         }));
     }
@@ -80,9 +80,14 @@ pub(super) async fn list(
         _ => None,
     };
     Ok(Json(EventList {
-        events: events.into_iter().map(views::event).collect(),
+        events: views(&relay, events),
         next,
     }))
+}
+
+fn views(relay: &Relay, events: Vec<store::EventSummary>) -> Vec<EventSummary> {
+    let events = events.into_iter();
+    events.map(|event| views::event(relay, event)).collect()
 }
 
 /// What `before` is for the next page, if there is one.
@@ -116,7 +121,7 @@ pub(super) async fn show(
         latest_attempt: latest.map(|latest| latest.attempt.clone()),
     };
     Ok(Json(EventDetail {
-        summary,
+        summary: views::masked(&relay, summary),
         head_base64: BASE64.encode(&event.head),
         body_sha256: body_sha256(&event.body).await?,
         pinned_at: relay.store.pinned_at(id).await?,

@@ -199,6 +199,7 @@ impl Tail {
             target,
             latest_attempt: None,
         };
+        let summary = views::masked(&self.relay, summary);
         Some(self.show(event.endpoint, &summary))
     }
 
@@ -229,7 +230,7 @@ impl Tail {
             let endpoint = endpoint.endpoint.id;
             let is_meant = !(self.rejected_only && event.info.is_deliverable);
             let is_new = self.progress.is_new(endpoint, event.info.seq);
-            (is_meant && is_new).then(|| (endpoint, views::event(event)))
+            (is_meant && is_new).then(|| (endpoint, views::event(&self.relay, event)))
         });
         self.missed = missed.collect();
         Ok(())

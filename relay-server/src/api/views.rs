@@ -8,6 +8,7 @@ use towline_shared::api::{
 };
 
 use super::input::Json;
+use super::masking;
 use super::refusal::Refusal;
 use crate::access_tokens::Clients;
 use crate::endpoints::LiveEndpoint;
@@ -70,13 +71,24 @@ fn oauth(relay: &Relay, live: &LiveEndpoint) -> Option<OauthView> {
     })
 }
 
-pub(super) fn event(summary: store::EventSummary) -> EventSummary {
-    EventSummary {
-        info: summary.info,
-        method: summary.method,
-        target: summary.target,
-        latest_attempt: summary.latest_attempt,
+pub(super) fn event(relay: &Relay, summary: store::EventSummary) -> EventSummary {
+    masked(
+        relay,
+        EventSummary {
+            info: summary.info,
+            method: summary.method,
+            target: summary.target,
+            latest_attempt: summary.latest_attempt,
+        },
+    )
+}
+
+/// The summary without secrets in its target.
+pub(super) fn masked(relay: &Relay, mut summary: EventSummary) -> EventSummary {
+    if let Some(live) = relay.endpoints.by_name(&summary.info.endpoint) {
+        summary.target = masking::target(&live.endpoint, summary.target);
     }
+    summary
 }
 
 pub(super) fn attempt(stored: StoredAttempt) -> AttemptView {

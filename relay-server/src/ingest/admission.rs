@@ -59,6 +59,7 @@ pub(super) async fn keep_head(
         remote: unread.remote,
         tls: unread.is_tls,
         kind: EventKind::Webhook,
+        answered: None,
         verdict,
         is_deliverable: false,
         head: unread.head,

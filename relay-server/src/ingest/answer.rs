@@ -44,6 +44,27 @@ pub(super) fn handshake(reply: &HandshakeReply) -> Response<Full<Bytes>> {
     response
 }
 
+/// The answer to a challenge whose secret the endpoint does not take.
+pub(super) fn secret_refused() -> Response<Full<Bytes>> {
+    problem(
+        StatusCode::FORBIDDEN,
+        "secret_refused",
+        "the challenge is refused",
+        Some("the endpoint takes no secret from a challenge".to_owned()),
+    )
+}
+
+/// 503: the provider sends the challenge again, and it is confirmed then.
+pub(super) fn unconfirmed() -> Response<Full<Bytes>> {
+    let response = problem(
+        StatusCode::SERVICE_UNAVAILABLE,
+        "unconfirmed",
+        "the subscription could not be confirmed yet",
+        Some("nothing was kept; send it again later".to_owned()),
+    );
+    with_field(response, RETRY_AFTER, "15")
+}
+
 /// The answer to a request whose check failed, whether it is kept or not. An OAuth sender is challenged: by that it
 /// asks for a new token (RFC 6750 §3).
 pub(super) fn rejected(endpoint: &LiveEndpoint, class: CauseClass) -> Response<Full<Bytes>> {
@@ -129,12 +150,6 @@ pub(super) fn refused(refusal: &IngestError) -> Reply {
             "the body ended early or is malformed",
         ),
         IngestError::KeyLate => return key_late(),
-        IngestError::Unconfirmed => return unconfirmed(),
-        IngestError::SecretRefused => (
-            StatusCode::FORBIDDEN,
-            "secret_refused",
-            "the challenge is refused",
-        ),
         IngestError::OverLimit(_) | IngestError::Random | IngestError::Store(_) => {
             return unavailable(refusal);
         }
@@ -184,20 +199,6 @@ fn key_late() -> Reply {
             "the provider's key could not be fetched; nothing was kept; send it again later"
                 .to_owned(),
         ),
-    );
-    Reply {
-        response: with_field(response, RETRY_AFTER, "15"),
-        is_last: false,
-    }
-}
-
-/// 503: the provider sends the challenge again, and it is confirmed then.
-fn unconfirmed() -> Reply {
-    let response = problem(
-        StatusCode::SERVICE_UNAVAILABLE,
-        "unconfirmed",
-        "the subscription could not be confirmed yet",
-        Some("nothing was kept; send it again later".to_owned()),
     );
     Reply {
         response: with_field(response, RETRY_AFTER, "15"),

@@ -1,30 +1,117 @@
 //! What an accepted challenge asks for beside its answer: a secret to be taken, or a page to be got. Both are done before
-//! the provider is answered, so that it hears of a success only when there is one.
+//! the provider is answered, so that it hears of a success only when there is one. A refused one gets a reason, with
+//! which it is kept.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
+use http::Response;
+use http_body_util::Full;
 use towline_shared::head::{Head, Version};
 use towline_shared::secret::Secret;
 use towline_shared::time::Timestamp;
+use towline_shared::verdict::{Cause, Failure, Verdict};
 use towline_shared::verify::HandshakeReply;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
-use super::IngestError;
+use super::{IngestError, answer};
 use crate::endpoints::{EndpointError, LiveEndpoint};
+use crate::keys::KeyTrouble;
 use crate::relay::Relay;
 use crate::store::{Body, StoreError};
 
 /// What stands in a kept event where the secret was.
 const PLACEHOLDER: &[u8] = b"[captured]";
 
-/// Does what the challenge asks for.
+/// A challenge, and what became of it.
+pub(super) struct Settled {
+    /// What its sender gets.
+    pub(super) response: Response<Full<Bytes>>,
+    /// Why it is refused, when it is.
+    refusal: Option<Failure>,
+    /// The secret in it, which must not be kept with it.
+    pub(super) secret: Option<Secret>,
+}
+
+/// Why the relay does not do what a challenge asks for.
+enum Undone {
+    /// The endpoint does not take the secret, for this reason.
+    SecretRefused(EndpointError),
+    /// The provider's page could not be got.
+    Unconfirmed(KeyTrouble),
+    /// The challenge cannot be answered at all.
+    Failed(IngestError),
+}
+
+impl Settled {
+    /// The status that its sender gets.
+    pub(super) fn status(&self) -> u16 {
+        self.response.status().as_u16()
+    }
+
+    /// The verdict that is kept: why a challenge was refused says more than whether it was signed.
+    pub(super) fn verdict(&self, checked: Verdict) -> Verdict {
+        match (&self.refusal, checked) {
+            (None, checked) => checked,
+            // The check found the same, and has looked for the reason.
+            (Some(refusal), Verdict::Failed(found)) if found.cause == refusal.cause => {
+                Verdict::Failed(found)
+            }
+            (Some(refusal), _) => Verdict::Failed(refusal.clone()),
+        }
+    }
+}
+
+/// Does what the challenge asks for, and makes its answer.
 pub(super) async fn settle(
+    relay: &Arc<Relay>,
+    endpoint: &LiveEndpoint,
+    reply: HandshakeReply,
+    now: Timestamp,
+) -> Result<Settled, IngestError> {
+    let done = match &reply.refusal {
+        Some(_) => Ok(()),
+        None => act(relay, endpoint, &reply, now).await,
+    };
+    let (response, refusal) = match done {
+        Ok(()) => (answer::handshake(&reply), reply.refusal),
+        Err(Undone::SecretRefused(reason)) => {
+            let detail = format!("the endpoint does not take the secret: {reason}");
+            let refusal = failure(endpoint, Cause::ConditionFailed, detail);
+            (answer::secret_refused(), Some(refusal))
+        }
+        Err(Undone::Unconfirmed(trouble)) => {
+            let detail = format!("the subscription could not be confirmed: {trouble}");
+            let refusal = failure(endpoint, Cause::KeyUnavailable, detail);
+            (answer::unconfirmed(), Some(refusal))
+        }
+        Err(Undone::Failed(error)) => return Err(error),
+    };
+    if let Some(refusal) = &refusal {
+        debug!(endpoint = %endpoint.endpoint.name, cause = ?refusal.cause, "challenge refused");
+    }
+    Ok(Settled {
+        response,
+        refusal,
+        secret: reply.captured_secret,
+    })
+}
+
+fn failure(endpoint: &LiveEndpoint, cause: Cause, detail: String) -> Failure {
+    Failure {
+        provider: endpoint.endpoint.provider.clone().unwrap_or_default(),
+        cause,
+        detail,
+        findings: Vec::new(),
+    }
+}
+
+async fn act(
     relay: &Arc<Relay>,
     endpoint: &LiveEndpoint,
     reply: &HandshakeReply,
     now: Timestamp,
-) -> Result<(), IngestError> {
+) -> Result<(), Undone> {
     if let Some(secret) = &reply.captured_secret {
         capture(relay, endpoint, secret.clone(), now).await?;
     }
@@ -40,7 +127,7 @@ async fn capture(
     endpoint: &LiveEndpoint,
     secret: Secret,
     now: Timestamp,
-) -> Result<(), IngestError> {
+) -> Result<(), Undone> {
     let name = endpoint.endpoint.name.clone();
     let owned = Arc::clone(relay);
     let capturing = async move { owned.endpoints.capture_secret(&name, secret, now).await };
@@ -55,16 +142,16 @@ async fn capture(
             info!(endpoint = %name, "secret captured from the provider's challenge");
             Ok(())
         }
-        Err(EndpointError::Store(error)) => Err(super::not_kept(error)),
-        Err(refused) => {
-            info!(endpoint = %name, %refused, "secret of a challenge refused");
-            Err(IngestError::SecretRefused)
+        Err(EndpointError::Store(error)) => Err(Undone::Failed(super::not_kept(error))),
+        Err(refusal) => {
+            info!(endpoint = %name, %refusal, "secret of a challenge refused");
+            Err(Undone::SecretRefused(refusal))
         }
     }
 }
 
 /// A challenge that is not confirmed is not answered either: the provider then sends it again.
-async fn confirm(relay: &Relay, endpoint: &LiveEndpoint, url: &str) -> Result<(), IngestError> {
+async fn confirm(relay: &Relay, endpoint: &LiveEndpoint, url: &str) -> Result<(), Undone> {
     let name = &endpoint.endpoint.name;
     match relay.keys.confirm(url).await {
         Ok(()) => {
@@ -73,7 +160,7 @@ async fn confirm(relay: &Relay, endpoint: &LiveEndpoint, url: &str) -> Result<()
         }
         Err(trouble) => {
             warn!(endpoint = %name, %trouble, "subscription could not be confirmed");
-            Err(IngestError::Unconfirmed)
+            Err(Undone::Unconfirmed(trouble))
         }
     }
 }

@@ -64,6 +64,8 @@ struct Facts<'a> {
     duplicate_of: Option<EventId>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     delivered_repeat: Option<DeliveredRepeat>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    answered: Option<u16>,
 }
 
 /// Gives an event its place and writes its row; `facts` are those of [`facts_of`] for one that is no repeat.
@@ -139,6 +141,7 @@ fn facts_with(new: &NewEvent, sighting: &Sighting) -> String {
         event_type: new.event_type.as_deref().map(Cow::Borrowed),
         duplicate_of: sighting.first,
         delivered_repeat: sighting.delivered,
+        answered: new.answered,
     };
     serde_json::to_string(&facts).expect("facts are plain data")
 }
@@ -162,6 +165,7 @@ fn stored(new: &NewEvent, seq: Seq) -> StoredEvent {
             event_type: new.event_type.clone(),
             duplicate_of: None,
             delivered_repeat: None,
+            answered: new.answered,
         },
         head: new.head.as_bytes().clone(),
         body: new.body.clone(),
@@ -242,6 +246,7 @@ pub(super) fn read_event(row: &Row<'_>, bodies: &Path) -> Result<StoredEvent, St
             event_type: facts.event_type.map(Cow::into_owned),
             duplicate_of: facts.duplicate_of,
             delivered_repeat: facts.delivered_repeat,
+            answered: facts.answered,
         },
         head: Bytes::from(row.get::<_, Vec<u8>>(7)?),
         body,

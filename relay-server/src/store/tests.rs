@@ -82,6 +82,7 @@ fn event(endpoint: &Endpoint, body: Body) -> NewEvent {
         remote: IpAddr::V4(Ipv4Addr::LOCALHOST),
         tls: true,
         kind: EventKind::Webhook,
+        answered: None,
         verdict: Verdict::Unchecked,
         is_deliverable: true,
         head: Head::parse(&b"POST /in/k?q HTTP/1.1\r\nX-a: 1\r\n\r\n"[..]).unwrap(),

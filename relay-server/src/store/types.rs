@@ -154,6 +154,8 @@ pub struct NewEvent {
     pub tls: bool,
     /// Webhook or challenge.
     pub kind: EventKind,
+    /// The status of the answer to a challenge.
+    pub answered: Option<u16>,
     /// What the check said.
     pub verdict: Verdict,
     /// Whether consumers get it.

@@ -14,6 +14,7 @@ use towline_shared::event::EventKind;
 use towline_shared::id::SecretName;
 use towline_shared::secret::Secret;
 use towline_shared::time::Timestamp;
+use towline_shared::verdict::{Cause, Failure, Verdict};
 use towline_shared::verify::{Provider, Settings, Unsigned};
 
 use crate::relay::{Relay, Reply};
@@ -240,15 +241,22 @@ impl Case {
         let kept: EventList = relay.get(&format!("/v1/events?endpoint={endpoint}")).await;
         let kind = kept.events.first().map(|event| event.info.kind);
         let is_challenge = self.is_answered_challenge();
-        if expected.status < 300 {
-            let wanted = if is_challenge {
-                EventKind::Handshake
-            } else {
-                EventKind::Webhook
-            };
-            same("kind", &kind, &Some(wanted))?;
-        } else if kind == Some(EventKind::Handshake) {
-            return Err("a refused challenge was kept".to_owned());
+        let wanted = if is_challenge {
+            EventKind::Handshake
+        } else {
+            EventKind::Webhook
+        };
+        same("kind", &kind, &Some(wanted))?;
+        let info = &kept.events[0].info;
+        if is_challenge {
+            same("answered", &info.answered, &Some(expected.status))?;
+            same("deliverable", &info.is_deliverable, &false)?;
+            let is_good = expected.status < 300;
+            same("good", &info.is_answered_challenge(), &is_good)?;
+        }
+        if is_challenge && expected.status >= 300 {
+            let is_failed = matches!(info.verdict, Verdict::Failed(_));
+            same("failed", &is_failed, &true)?;
         }
         if !is_challenge {
             return Ok(());
@@ -462,6 +470,89 @@ async fn no_challenge_makes_the_relay_sign_a_body_for_a_stranger() {
 
     assert_eq!(refused.status, 400);
     assert!(!refused.text().contains("sha256="));
+    let failure = refused_challenge(&relay).await;
+    assert_eq!(failure.cause, Cause::ConditionFailed);
+    assert!(failure.detail.contains("crc_token"), "{}", failure.detail);
+}
+
+#[tokio::test]
+async fn a_refused_challenge_is_kept_with_its_reason_and_shows_no_token() {
+    let relay = Relay::start().await;
+    let view = endpoint(&relay, "meta", &[SECRET]).await;
+    let ask = |token: &str| {
+        let query = format!("hub.mode=subscribe&hub.challenge=1&hub.verify_token={token}");
+        let request = Request::get(format!("{}?{query}", path(&relay, &view)));
+        relay.send(request.body(Full::default()).unwrap())
+    };
+
+    let unset = ask("right-token").await;
+    assert_eq!(unset.status, 403);
+    let failure = refused_challenge(&relay).await;
+    assert_eq!(failure.cause, Cause::ConfigError);
+    assert!(
+        failure.detail.contains("verify_token"),
+        "{}",
+        failure.detail
+    );
+
+    let set = json!({"parameters": {"verify_token": "right-token"}});
+    let changed = relay.json("PATCH", "/v1/endpoints/line", &set).await;
+    assert_eq!(changed.status, 200, "{}", changed.text());
+    assert_eq!(ask("wrong-token").await.status, 403);
+    let failure = refused_challenge(&relay).await;
+    assert_eq!(failure.cause, Cause::TokenMismatch);
+    assert!(!failure.detail.contains("right-token"));
+    assert!(!failure.detail.contains("wrong-token"));
+
+    assert_eq!(ask("right-token").await.status, 200);
     let kept: EventList = relay.get("/v1/events?endpoint=line").await;
-    assert!(kept.events.is_empty());
+    let newest = &kept.events[0];
+    assert!(newest.info.is_answered_challenge());
+    assert_eq!(newest.info.answered, Some(200));
+    assert!(
+        newest.target.ends_with("hub.verify_token=[hidden]"),
+        "{}",
+        newest.target
+    );
+    let raw = format!("/v1/events/{}/raw", newest.info.id);
+    let raw = relay.call("GET", &raw, &relay.admin, None).await;
+    assert!(raw.text().contains("hub.verify_token=right-token"));
+}
+
+#[tokio::test]
+async fn challenges_are_answered_as_ever_when_too_many_are_rejected_to_keep_them() {
+    let relay = Relay::start().await;
+    let view = endpoint(&relay, "meta", &[SECRET]).await;
+    let change = json!({
+        "parameters": {"verify_token": "t"}, "limits": {"rejected_per_minute": 1},
+    });
+    let changed = relay.json("PATCH", "/v1/endpoints/line", &change).await;
+    assert_eq!(changed.status, 200, "{}", changed.text());
+    let ask = |token: &str| {
+        let query = format!("hub.mode=subscribe&hub.challenge=1&hub.verify_token={token}");
+        let request = Request::get(format!("{}?{query}", path(&relay, &view)));
+        relay.send(request.body(Full::default()).unwrap())
+    };
+
+    let statuses = [
+        ask("wrong").await.status.as_u16(),
+        ask("wrong").await.status.as_u16(),
+        ask("t").await.status.as_u16(),
+    ];
+
+    assert_eq!(statuses, [403, 403, 200]);
+    let kept: EventList = relay.get("/v1/events?endpoint=line").await;
+    assert_eq!(kept.events.len(), 1);
+}
+
+/// Why the newest event of `line`, a challenge, was refused.
+async fn refused_challenge(relay: &Relay) -> Failure {
+    let kept: EventList = relay.get("/v1/events?endpoint=line").await;
+    let info = &kept.events[0].info;
+    assert_eq!(info.kind, EventKind::Handshake);
+    assert!(!info.is_answered_challenge());
+    match &info.verdict {
+        Verdict::Failed(failure) => failure.clone(),
+        other => panic!("{other:?}"),
+    }
 }

@@ -18,7 +18,7 @@ use towline_server::Outbound;
 use towline_shared::api::{EndpointView, EventDetail, EventList};
 use towline_shared::event::EventKind;
 use towline_shared::time::Timestamp;
-use towline_shared::verdict::Verdict;
+use towline_shared::verdict::{Cause, Verdict};
 
 use crate::key_server::{Answer, Authority, KeyServer, ok, root, with_status};
 use crate::relay::{Relay, Reply};
@@ -202,7 +202,12 @@ async fn a_page_elsewhere_is_never_got_whoever_signs_for_it() {
         assert_eq!(reply.status, 400, "{url}: {}", reply.text());
     }
     assert_eq!(sns.server.targets(), ["/key.pem"]);
-    assert!(sns.events().await.events.is_empty());
+    for event in sns.events().await.events {
+        let Verdict::Failed(failure) = event.info.verdict else {
+            panic!("{:?}", event.info.verdict);
+        };
+        assert_eq!(failure.cause, Cause::KeyUrlRejected);
+    }
 }
 
 #[tokio::test]
@@ -270,7 +275,16 @@ async fn a_subscription_that_cannot_be_confirmed_is_asked_for_again() {
         (503, "unconfirmed")
     );
     assert_eq!(confirmed.status, 200);
-    assert_eq!(sns.events().await.events.len(), 2);
+    let kept = sns.events().await.events;
+    let answered: Vec<_> = kept.iter().map(|event| event.info.answered).collect();
+    assert_eq!(answered, [Some(200), Some(503), None]);
+    let Verdict::Failed(failure) = &kept[1].info.verdict else {
+        panic!("{:?}", kept[1].info.verdict);
+    };
+    assert!(
+        failure.detail.contains("could not be confirmed"),
+        "{failure:?}"
+    );
 }
 
 #[tokio::test]

@@ -390,5 +390,6 @@ fn info() -> EventInfo {
         event_type: Some("invoice.paid".into()),
         duplicate_of: None,
         delivered_repeat: None,
+        answered: None,
     }
 }

@@ -32,7 +32,7 @@ impl Provider {
             };
             let failing = Failing::new(Cause::ConfigError, detail);
             let findings = vec![failing.cause.finding(&failing.detail)];
-            return self.failed(failing, findings).into();
+            return Verdict::Failed(self.failed(failing, findings)).into();
         }
         if settings.secrets.is_empty() && schemes.all(Scheme::needs_secret) {
             return Verdict::Unchecked.into();
@@ -61,18 +61,18 @@ impl Provider {
                 } else {
                     diagnose::findings(self, delivery, &failing)
                 };
-                self.failed(failing, findings).into()
+                Verdict::Failed(self.failed(failing, findings)).into()
             }
         }
     }
 
-    fn failed(&self, failing: Failing, findings: Vec<Finding>) -> Verdict {
-        Verdict::Failed(Failure {
+    pub(super) fn failed(&self, failing: Failing, findings: Vec<Finding>) -> Failure {
+        Failure {
             provider: self.slug.clone(),
             cause: failing.cause,
             detail: failing.detail,
             findings,
-        })
+        }
     }
 
     /// The schemes that the endpoint allows.

@@ -1,5 +1,7 @@
 //! Answers a provider's challenges. Guards keep the relay from signing texts of a stranger's choice.
 
+use std::borrow::Cow;
+
 use super::condition::Condition;
 use super::delivery::Delivery;
 use super::digest::is_equal;
@@ -7,9 +9,10 @@ use super::evaluate::Evaluation;
 use super::key_fetch::HostPin;
 use super::scheme::{KeySource, Method, TokenClass};
 use super::template::Template;
-use super::trouble::Trouble;
+use super::trouble::{Failing, Trouble};
 use super::{HandshakeReply, Provider};
 use crate::secret::Secret;
+use crate::verdict::Cause;
 
 /// One challenge of a provider.
 #[derive(Debug)]
@@ -42,20 +45,47 @@ impl Provider {
         };
         let mut handshakes = self.handshakes.iter();
         let handshake = handshakes.find(|handshake| handshake.is_asked(&evaluation))?;
-        if handshake.must_verify && self.match_scheme(delivery).is_err() {
-            return Some(refusal(401));
-        }
-        let reply = self
-            .hmac_key(&evaluation)
-            .and_then(|key| {
-                let evaluation = Evaluation {
-                    hmac_key: key.as_deref(),
-                    ..evaluation
-                };
-                handshake.reply(&evaluation)
-            })
-            .unwrap_or_else(|_| refusal(handshake.fail_status));
+        let reply = match self.reply(handshake, delivery, &evaluation) {
+            Ok(reply) => reply,
+            Err(Refused { status, failing }) => HandshakeReply {
+                status,
+                headers: Vec::new(),
+                body: Vec::new(),
+                refusal: Some(self.failed(failing, Vec::new())),
+                captured_secret: None,
+                confirm_url: None,
+            },
+        };
         Some(reply)
+    }
+
+    fn reply(
+        &self,
+        handshake: &Handshake,
+        delivery: &Delivery<'_>,
+        evaluation: &Evaluation<'_>,
+    ) -> Result<HandshakeReply, Refused> {
+        if handshake.must_verify {
+            self.match_scheme(delivery)
+                .map_err(|failing| Refused::new(401, failing))?;
+        }
+        let trouble = |trouble| handshake.trouble(trouble);
+        let key = self.hmac_key(evaluation).map_err(trouble)?;
+        let evaluation = Evaluation {
+            hmac_key: key.as_deref(),
+            ..*evaluation
+        };
+        handshake.check_required(&evaluation)?;
+        handshake.check_guard(&evaluation)?;
+        let lets = handshake.let_values(&evaluation).map_err(trouble)?;
+        let evaluation = Evaluation {
+            lets: &lets,
+            ..evaluation
+        };
+        let confirm_url = handshake.confirm_url(&evaluation)?;
+        handshake
+            .accepted(&evaluation, confirm_url)
+            .map_err(trouble)
     }
 
     /// The key that also signs deliveries: the first secret, through the first scheme's key template.
@@ -90,33 +120,77 @@ impl Handshake {
             .all(|condition| condition.holds(evaluation))
     }
 
-    fn reply(&self, evaluation: &Evaluation<'_>) -> Result<HandshakeReply, Trouble> {
-        if !self.is_required_met(evaluation)? {
-            return Ok(refusal(self.fail_status));
-        }
-        if let Some((template, class)) = &self.guard
-            && !class.contains(&evaluation.render(template)?)
-        {
-            return Ok(refusal(400));
-        }
-        let mut lets = Vec::new();
-        for (name, template) in &self.lets {
-            lets.push((name.clone(), evaluation.render(template)?.into_owned()));
-        }
-        let evaluation = Evaluation {
-            lets: &lets,
-            ..*evaluation
-        };
-        let confirm_url = match &self.confirm {
-            None => None,
-            Some((template, pin)) => {
-                let url = evaluation.render_text(template)?;
-                if !pin.allows(&url) {
-                    return Ok(refusal(400));
-                }
-                Some(url)
+    fn check_required(&self, evaluation: &Evaluation<'_>) -> Result<(), Refused> {
+        for (have, want) in &self.require {
+            let wanted = self.value(evaluation, want)?;
+            if wanted.is_empty() {
+                let sentence = format!("`{}` is empty", want.text);
+                return Err(self.refused(Cause::ConfigError, sentence));
             }
+            if !is_equal(&self.value(evaluation, have)?, &wanted) {
+                let sentence = format!("`{}` is not the same as `{}`", have.text, want.text);
+                return Err(self.refused(Cause::TokenMismatch, sentence));
+            }
+        }
+        let Some((have, list)) = &self.require_in else {
+            return Ok(());
         };
+        let word = self.value(evaluation, have)?;
+        let words = self.value(evaluation, list)?;
+        let mut words = words.split(|byte| byte.is_ascii_whitespace() || *byte == b',');
+        if words.any(|other| !other.is_empty() && *other == *word) {
+            return Ok(());
+        }
+        let sentence = format!("`{}` is none of `{}`", have.text, list.text);
+        Err(self.refused(Cause::ConditionFailed, sentence))
+    }
+
+    fn check_guard(&self, evaluation: &Evaluation<'_>) -> Result<(), Refused> {
+        let Some((template, class)) = &self.guard else {
+            return Ok(());
+        };
+        if class.contains(&self.value(evaluation, template)?) {
+            return Ok(());
+        }
+        let sentence = format!(
+            "`{}` is no text that may be signed for a stranger",
+            template.text
+        );
+        Err(Refused::new(
+            400,
+            Failing::new(Cause::ConditionFailed, sentence),
+        ))
+    }
+
+    fn let_values(&self, evaluation: &Evaluation<'_>) -> Result<Vec<(String, Vec<u8>)>, Trouble> {
+        let lets = self.lets.iter().map(|(name, template)| {
+            let value = evaluation.render(template)?;
+            Ok((name.clone(), value.into_owned()))
+        });
+        lets.collect()
+    }
+
+    fn confirm_url(&self, evaluation: &Evaluation<'_>) -> Result<Option<String>, Refused> {
+        let Some((template, pin)) = &self.confirm else {
+            return Ok(None);
+        };
+        let url = evaluation.render_text(template);
+        let url = url.map_err(|trouble| self.trouble(trouble))?;
+        if pin.allows(&url) {
+            return Ok(Some(url));
+        }
+        let sentence = format!("`{}` is no URL of the provider", template.text);
+        Err(Refused::new(
+            400,
+            Failing::new(Cause::KeyUrlRejected, sentence),
+        ))
+    }
+
+    fn accepted(
+        &self,
+        evaluation: &Evaluation<'_>,
+        confirm_url: Option<String>,
+    ) -> Result<HandshakeReply, Trouble> {
         let capture = self.capture_secret.as_ref();
         let captured = capture
             .map(|template| evaluation.render(template))
@@ -129,36 +203,39 @@ impl Handshake {
             status: self.status,
             headers,
             body: evaluation.render(&self.body)?.into_owned(),
-            is_accepted: true,
+            refusal: None,
             captured_secret: captured.map(|bytes| Secret::new(bytes.into_owned())),
             confirm_url,
         })
     }
 
-    fn is_required_met(&self, evaluation: &Evaluation<'_>) -> Result<bool, Trouble> {
-        for (have, want) in &self.require {
-            let want = evaluation.render(want)?;
-            if want.is_empty() || !is_equal(&evaluation.render(have)?, &want) {
-                return Ok(false);
-            }
-        }
-        let Some((have, list)) = &self.require_in else {
-            return Ok(true);
-        };
-        let have = evaluation.render(have)?;
-        let list = evaluation.render(list)?;
-        let mut words = list.split(|byte| byte.is_ascii_whitespace() || *byte == b',');
-        Ok(words.any(|word| !word.is_empty() && *word == *have))
+    fn value<'e>(
+        &self,
+        evaluation: &Evaluation<'e>,
+        template: &Template,
+    ) -> Result<Cow<'e, [u8]>, Refused> {
+        let value = evaluation.render(template);
+        value.map_err(|trouble| self.trouble(trouble))
+    }
+
+    fn trouble(&self, trouble: Trouble) -> Refused {
+        Refused::new(self.fail_status, trouble.into_failing())
+    }
+
+    fn refused(&self, cause: Cause, sentence: String) -> Refused {
+        Refused::new(self.fail_status, Failing::new(cause, sentence))
     }
 }
 
-fn refusal(status: u16) -> HandshakeReply {
-    HandshakeReply {
-        status,
-        headers: Vec::new(),
-        body: Vec::new(),
-        is_accepted: false,
-        captured_secret: None,
-        confirm_url: None,
+/// Why a challenge is not answered as it asks: the sender gets the status, the owner of the endpoint the reason. The
+/// reason names the templates, never their values: a verify token is one of them.
+struct Refused {
+    status: u16,
+    failing: Failing,
+}
+
+impl Refused {
+    const fn new(status: u16, failing: Failing) -> Self {
+        Self { status, failing }
     }
 }

@@ -313,6 +313,7 @@ mod tests {
             event_type: None,
             duplicate_of: None,
             delivered_repeat: None,
+            answered: None,
         };
         let head = Bytes::from_static(b"POST / HTTP/1.1\r\n\r\n");
         let delivery = Delivery {

@@ -74,7 +74,7 @@ fn signature_of(slug: &str, asked: &Asked, token: &str) -> String {
     };
     let provider = Provider::builtin(slug).unwrap();
     let reply = with_settings(|settings| provider.handshake(&request, settings)).unwrap();
-    assert!(reply.is_accepted, "{slug}: {}", reply.status);
+    assert!(reply.is_accepted(), "{slug}: {}", reply.status);
     let answer: serde_json::Value = serde_json::from_slice(&reply.body).unwrap();
     let values = answer.as_object().unwrap().values();
     let signature = values.filter_map(|value| value.as_str()).next_back();

@@ -251,22 +251,22 @@ fn an_unset_or_empty_verify_token_accepts_no_challenge() {
         let reply = endpoint.challenge("hub.mode=subscribe&hub.challenge=1&hub.verify_token=");
 
         assert_eq!(
-            reply.map(|reply| (reply.status, reply.is_accepted)),
+            reply.map(|reply| (reply.status, reply.is_accepted())),
             Some((403, false))
         );
     }
     endpoint.parameters = BTreeMap::from([("verify_token".to_owned(), "token".to_owned())]);
     let reply = endpoint.challenge("hub.mode=subscribe&hub.challenge=1&hub.verify_token=token");
-    assert!(reply.unwrap().is_accepted);
+    assert!(reply.unwrap().is_accepted());
 }
 
 #[test]
 fn without_a_secret_no_challenge_is_answered_with_an_hmac() {
     let mut endpoint = Endpoint::builtin("x_twitter", "secret");
-    assert!(endpoint.challenge("crc_token=abc").unwrap().is_accepted);
+    assert!(endpoint.challenge("crc_token=abc").unwrap().is_accepted());
 
     endpoint.secrets.clear();
-    assert!(!endpoint.challenge("crc_token=abc").unwrap().is_accepted);
+    assert!(!endpoint.challenge("crc_token=abc").unwrap().is_accepted());
 }
 
 #[test]

@@ -4,13 +4,12 @@ use clap::Args;
 use towline_shared::api::EventSummary;
 use towline_shared::id::{EndpointName, EventId};
 use towline_shared::outcome::{Attempt, Outcome, Settled};
-use towline_shared::verdict::Verdict;
 
 use super::super::filter_options::FilterOptions;
 use super::super::{Context, Exit};
 use crate::relay_api::EventQuery;
 use crate::screen::table::{Cell, Table, Tone};
-use crate::screen::{escape, event_lines, paint, quantity};
+use crate::screen::{escape, event_lines, paint, quantity, verdict_words};
 
 /// The most that the relay gives at a time.
 const PAGE: u32 = 1000;
@@ -103,7 +102,7 @@ fn show(events: &[EventSummary], is_first: bool, context: &Context) -> anyhow::R
     ]);
     for event in events {
         let info = &event.info;
-        let (verdict, verdict_tone) = verdict(&info.verdict);
+        let (verdict, verdict_tone) = verdict_words::in_a_word(info);
         let (outcome, outcome_tone) = outcome(event);
         table.row([
             quantity::date_and_time(info.received_at, context.screen.zone()).into(),
@@ -133,21 +132,15 @@ fn request(event: &EventSummary) -> String {
     }
 }
 
-fn verdict(verdict: &Verdict) -> (&'static str, Tone) {
-    match verdict {
-        Verdict::Verified(_) => ("verified", Tone::Good),
-        Verdict::Authenticated(_) => ("authenticated", Tone::Good),
-        Verdict::Failed(_) => ("FAILED", Tone::Bad),
-        Verdict::Unchecked => ("unchecked", Tone::Quiet),
-    }
-}
-
 fn outcome(event: &EventSummary) -> (String, Tone) {
     if event.info.duplicate_of.is_some()
         && event.latest_attempt.is_none()
         && !event.info.is_deliverable
     {
         return ("duplicate".to_owned(), Tone::Quiet);
+    }
+    if let Some(status) = event.info.answered {
+        return (format!("answered {status}"), Tone::Quiet);
     }
     if !event.info.is_deliverable {
         return ("not delivered".to_owned(), Tone::Quiet);

@@ -6,13 +6,12 @@ use towline_shared::event::HeadSource;
 use towline_shared::head::{Field, ReplyHead};
 use towline_shared::id::EventId;
 use towline_shared::outcome::{KEPT_REPLY_BYTES, Outcome};
-use towline_shared::verdict::Verdict;
 
 use super::super::{Context, Exit};
 use super::request::{CapturedRequest, decode};
 use crate::relay_api::{Download, RelayApi};
 use crate::screen::event_lines::{self, Layout};
-use crate::screen::{escape, paint, quantity};
+use crate::screen::{escape, paint, quantity, verdict_words};
 
 /// The most of a body that is shown; `--raw` has no limit.
 const SHOWN_BYTES: u64 = 256 * 1024;
@@ -84,7 +83,7 @@ fn facts(request: &CapturedRequest, context: &Context) -> anyhow::Result<()> {
             quantity::date_and_time(info.received_at, screen.zone()),
         ),
         ("from", format!("{} over {transport}", info.remote)),
-        ("verdict", event_lines::verdict(&info.verdict, false, None)),
+        ("verdict", verdict_words::of_event(info, false, None)),
         ("head", head_source.to_owned()),
         (
             "body",
@@ -119,7 +118,7 @@ fn facts(request: &CapturedRequest, context: &Context) -> anyhow::Result<()> {
             paint::quiet(format_args!("{label:<10}"))
         ))?;
     }
-    if let Verdict::Failed(failure) = &info.verdict {
+    if let Some(failure) = verdict_words::failure(info) {
         let layout = Layout::new(screen.terminal_columns(), screen.zone().clone());
         let rest = failure.findings.get(1..).unwrap_or_default();
         let lines = event_lines::explanation(failure, &layout).into_iter();

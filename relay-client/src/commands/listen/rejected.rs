@@ -164,6 +164,7 @@ mod tests {
             event_type: None,
             duplicate_of: None,
             delivered_repeat: None,
+            answered: None,
         };
         let summary = EventSummary {
             info,

@@ -212,7 +212,7 @@ fn plain_reply(validity: Validity) -> HandshakeReply {
         status: if is_accepted { 200 } else { 401 },
         headers: Vec::new(),
         body: Vec::new(),
-        is_accepted,
+        refusal: None,
         captured_secret: None,
         confirm_url: None,
     }

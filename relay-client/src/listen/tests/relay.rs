@@ -248,6 +248,7 @@ impl Session {
             event_type: None,
             duplicate_of: None,
             delivered_repeat: None,
+            answered: None,
         };
         let header = EventHeader {
             stream: u32::try_from(seq).unwrap(),

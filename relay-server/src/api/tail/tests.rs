@@ -59,6 +59,7 @@ impl Desk {
             remote: IpAddr::V4(Ipv4Addr::LOCALHOST),
             tls: false,
             kind: EventKind::Webhook,
+            answered: None,
             verdict: Verdict::Unchecked,
             is_deliverable: true,
             head: Head::parse(&b"POST /in/k HTTP/1.1\r\n\r\n"[..]).unwrap(),
