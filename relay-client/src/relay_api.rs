@@ -10,8 +10,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use towline_shared::api::{
     AskReplays, ChangeEndpoint, ConsumerList, ConsumerView, CreateEndpoint, CreateToken,
-    CreatedToken, EndpointList, EndpointView, EventDetail, EventList, PutSecret, Replays,
-    ResetConsumer, RevealedSecret, TokenList, Trimmed, Unpinned, Usage, WhoAmI,
+    CreatedToken, EndpointList, EndpointView, EventDetail, EventList, PutSecret, RecordedAttempt,
+    Replays, ResetConsumer, RevealedSecret, TokenList, Trimmed, Unpinned, Usage, WhoAmI,
 };
 use towline_shared::filter::Filter;
 use towline_shared::id::{ConsumerName, EndpointName, EventId, SecretName, Seq, TokenId};
@@ -273,14 +273,14 @@ impl RelayApi {
     }
 
     /// `POST /v1/events/{id}/attempts`
-    pub async fn record_attempt(&self, id: EventId, report: Report) -> Answer<()> {
+    pub async fn record_attempt(&self, id: EventId, report: Report) -> Answer<RecordedAttempt> {
         let frame = FromClient::Outcome(Box::new(report)).encode();
         let call = Call {
             body: frame,
             content_type: Some("application/octet-stream"),
             ..Call::new("POST", &format!("/v1/events/{id}/attempts"))
         };
-        self.call(call).await.map(drop)
+        self.read(call).await
     }
 
     /// `POST /v1/replays`

@@ -23,7 +23,7 @@
 //! | `GET /v1/events/stream?endpoint=&rejected=true&filter=` | read | – | server-sent events: `event` with an [`EventSummary`], its id as `id`; `gap` where events are left out |
 //! | `PUT /v1/events/{id}/pin` | write | – | 204; retention leaves the event alone; 409 when 1,000 of the endpoint are pinned |
 //! | `DELETE /v1/events/{id}/pin` | write | – | [`Unpinned`] |
-//! | `POST /v1/events/{id}/attempts` | listen | an `outcome` frame of the wire | 204; an attempt made outside any consumer's line |
+//! | `POST /v1/events/{id}/attempts` | listen | an `outcome` frame of the wire | [`RecordedAttempt`]; an attempt made outside any consumer's line |
 //! | `POST /v1/replays` | write | [`AskReplays`] | 201 [`Replays`] |
 //! | `GET /v1/tokens` | admin | – | [`TokenList`] |
 //! | `POST /v1/tokens` | admin | [`CreateToken`] | 201 [`CreatedToken`] |
@@ -54,8 +54,8 @@ use crate::id::{EndpointName, SecretName};
 use crate::time::Timestamp;
 pub use consumers::{ConsumerList, ConsumerView, LastOutcome, ResetConsumer, SessionView};
 pub use events::{
-    AskReplays, AttemptView, DeliveryIdChoice, EventDetail, EventList, EventSummary, ReplayView,
-    Replays, Resign,
+    AskReplays, AttemptView, DeliveryIdChoice, EventDetail, EventList, EventSummary,
+    RecordedAttempt, ReplayView, Replays, Resign,
 };
 pub use secrets::{NewSecret, PutSecret, RevealedSecret, SecretView};
 pub use tokens::{CreateToken, CreatedToken, TokenList, TokenView};

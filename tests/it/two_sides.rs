@@ -81,6 +81,10 @@ async fn an_app_that_turns_a_good_delivery_away_hears_whose_side_it_is() {
     assert!(of_edited.contains(&id), "{of_edited}");
     let shown = desk.done(&["events", "show", &id]).await;
     assert!(shown.contains("your app used another secret"), "{shown}");
+    let direct = desk
+        .done(&["replay", &id, "--to", &app.url(), "--json"])
+        .await;
+    assert!(direct.contains("valid_as_delivered"), "{direct}");
     let shown = desk.done(&["events", "show", &taken]).await;
     assert!(!shown.contains("your app used another secret"), "{shown}");
 }

@@ -1,6 +1,7 @@
 //! `towline endpoints …`: public URLs with their schemes and secrets.
 
 mod change;
+mod first_secret;
 mod generated;
 mod intake;
 mod keep;

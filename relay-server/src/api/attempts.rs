@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use axum::extract::{Request, State};
-use http::StatusCode;
+use towline_shared::api::RecordedAttempt;
 use towline_shared::id::{ConsumerName, EventId};
 use towline_shared::wire::{FromClient, MAX_FRAME_BYTES};
 
 use super::access::{Allowed, Listen};
 use super::events::find_event;
-use super::input::{Segment, read_body};
+use super::input::{Json, Segment, read_body};
 use super::refusal::Refusal;
 use crate::relay::Relay;
 
@@ -18,7 +18,7 @@ pub(super) async fn record(
     State(relay): State<Arc<Relay>>,
     Segment(id): Segment<EventId>,
     request: Request,
-) -> Result<StatusCode, Refusal> {
+) -> Result<Json<RecordedAttempt>, Refusal> {
     let frame = read_body(request, MAX_FRAME_BYTES).await?;
     let mut report = match FromClient::decode(&frame) {
         Ok(FromClient::Outcome(report)) => *report,
@@ -35,9 +35,10 @@ pub(super) async fn record(
     }
     find_event(&relay, id).await?;
     report.attempt.findings = relay.recheck().findings(&report).await;
+    let findings = report.attempt.findings.clone();
     let made_by = made_by(&token.name);
     relay.store.record_outside(&made_by, report).await?;
-    Ok(StatusCode::NO_CONTENT)
+    Ok(Json(RecordedAttempt { findings }))
 }
 
 /// The token's name as that of a consumer; what a consumer's name cannot hold becomes `-`.

@@ -7,7 +7,7 @@ use crate::hop::Change;
 use crate::id::{ConsumerName, EventId, ReplayId};
 use crate::outcome::Attempt;
 use crate::time::Timestamp;
-use crate::verdict::Verdict;
+use crate::verdict::{Finding, Verdict};
 
 /// A page of events, newest first.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -70,6 +70,14 @@ pub struct AttemptView {
     pub reply_body_base64: String,
     /// When the relay kept it.
     pub recorded_at: Timestamp,
+}
+
+/// What the relay says to an attempt that was made outside any consumer's line.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecordedAttempt {
+    /// Both sides of one that the app turned away for its signature, most likely reason first.
+    #[serde(default)]
+    pub findings: Vec<Finding>,
 }
 
 /// Events to deliver again.

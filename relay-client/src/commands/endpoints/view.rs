@@ -4,7 +4,7 @@ use towline_shared::api::{ConsumerList, EndpointView, OnFailure, Usage};
 
 use super::super::consumers::view as consumers;
 use super::super::{Context, Exit, wall_clock};
-use super::{intake, keep, secrets};
+use super::{first_secret, intake, keep, secrets};
 use crate::screen::table::{Cell, Table, Tone};
 use crate::screen::{escape, paint, quantity};
 
@@ -12,8 +12,11 @@ use crate::screen::{escape, paint, quantity};
 pub(super) fn table(endpoints: &[EndpointView], context: &Context) -> anyhow::Result<Exit> {
     let mut table = Table::new(&["NAME", "PROVIDER", "SECRETS", "URL"]);
     for endpoint in endpoints {
-        let is_open = endpoint.provider.is_none() || endpoint.secrets.is_empty();
-        let tone = if is_open { Tone::Odd } else { Tone::Good };
+        let tone = if first_secret::is_open(endpoint) {
+            Tone::Odd
+        } else {
+            Tone::Good
+        };
         table.row([
             endpoint.name.as_str().into(),
             Cell::new(provider(endpoint), tone),
@@ -59,6 +62,10 @@ pub(super) fn one(
     }
     if let Some((list, _)) = holds {
         show_consumers(list, context)?;
+        if let Some(hint) = first_secret::hint(endpoint) {
+            let label = paint::strong("hint:");
+            context.screen.notice(&format!("{label} {hint}"));
+        }
     }
     Ok(Exit::Done)
 }
@@ -71,12 +78,9 @@ pub(super) fn notices(endpoint: &EndpointView, context: &Context) {
         provider(endpoint),
         secret_names(endpoint)
     ));
-    if endpoint.provider.is_some() && endpoint.secrets.is_empty() && endpoint.oauth.is_none() {
-        context.screen.notice(&format!(
-            "{} requests are not checked before it has a secret: `towline endpoints rotate-secret {} --secret-file FILE`",
-            paint::strong("hint:"),
-            endpoint.name
-        ));
+    if let Some(hint) = first_secret::hint(endpoint) {
+        let label = paint::strong("hint:");
+        context.screen.notice(&format!("{label} {hint}"));
     }
 }
 

@@ -149,8 +149,11 @@ async fn one(
         _ => None,
     };
     let report = tried.into_report(event, delivery, 1, settled);
-    let attempt = report.attempt.clone();
+    let mut attempt = report.attempt.clone();
     let recorded = api.record_attempt(event, report).await;
+    if let Ok(recorded) = &recorded {
+        attempt.findings.clone_from(&recorded.findings);
+    }
     if context.global.json {
         context.screen.json(&Done {
             attempt: &attempt,
@@ -188,6 +191,9 @@ fn show(
         for line in event_lines::below("hint:", hint, &layout) {
             context.screen.notice(&line);
         }
+    }
+    for line in event_lines::findings(&attempt.findings, &layout) {
+        context.screen.notice(&line);
     }
     Ok(())
 }
