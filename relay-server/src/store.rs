@@ -354,33 +354,6 @@ impl Store {
             .await
     }
 
-    /// Moves a consumer to another place of its endpoint. What it had settled behind that comes again, and what
-    /// waits before it does not come. A session that serves the consumer must begin anew after it.
-    ///
-    /// # Errors
-    /// [`StoreError::Missing`] when there is no such consumer, or the event to go on with is not one of its
-    /// endpoint.
-    pub async fn reset_consumer(
-        &self,
-        consumer: ConsumerId,
-        start: Start,
-    ) -> Result<(), StoreError> {
-        self.write(move |writing| consumers::reset(writing, consumer, start))
-            .await
-    }
-
-    /// Removes a consumer and the replays that wait for it.
-    ///
-    /// # Errors
-    /// [`StoreError::Missing`].
-    pub async fn remove_consumer(&self, consumer: ConsumerId) -> Result<(), StoreError> {
-        let body_files = self
-            .write(move |writing| consumers::remove(writing, consumer))
-            .await?;
-        self.remove_bodies(body_files).await;
-        Ok(())
-    }
-
     /// Keeps an attempt and, when it settles its delivery, moves the consumer's cursor; returns when
     /// both are on disk. An attempt that is on record already is not kept twice and is not an error.
     ///

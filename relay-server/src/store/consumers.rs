@@ -15,7 +15,7 @@ use super::place::Place;
 use super::progress::Progress;
 use super::readers::StoreReadError;
 use super::writer::Writing;
-use super::{ConsumerId, ConsumerInfo, EndpointId, OpenedConsumer, StoreError};
+use super::{ConsumerId, ConsumerInfo, EndpointId, OpenedConsumer, Store, StoreError};
 
 const FIND: &str =
     "SELECT consumer_id, filter FROM consumer WHERE endpoint = :endpoint AND name = :name";
@@ -35,6 +35,34 @@ const RECEIVED_AT: &str = "SELECT received_at FROM event WHERE place = :place";
 
 /// Consumers of one endpoint. Each is a row that stays until somebody deletes it, and clients choose their names.
 const MOST_CONSUMERS: u32 = 1000;
+
+/// Moving and removing consumers.
+impl Store {
+    /// Moves a consumer to another place of its endpoint. What it had settled behind that comes again, and what
+    /// waits before it does not come. A session that serves the consumer must begin anew after it.
+    ///
+    /// # Errors
+    /// [`StoreError::Missing`] when there is no such consumer, or the event to go on with is not one of its
+    /// endpoint.
+    pub async fn reset_consumer(
+        &self,
+        consumer: ConsumerId,
+        start: Start,
+    ) -> Result<(), StoreError> {
+        self.write(move |writing| reset(writing, consumer, start))
+            .await
+    }
+
+    /// Removes a consumer and the replays that wait for it.
+    ///
+    /// # Errors
+    /// [`StoreError::Missing`].
+    pub async fn remove_consumer(&self, consumer: ConsumerId) -> Result<(), StoreError> {
+        let body_files = self.write(move |writing| remove(writing, consumer)).await?;
+        self.remove_bodies(body_files).await;
+        Ok(())
+    }
+}
 
 /// Finds the consumer, or makes it at `start`.
 pub(super) fn open(
