@@ -13,7 +13,7 @@ use std::time::Instant;
 
 use parking_lot::{Mutex as Guarded, RwLock};
 use tokio::sync::Mutex;
-use towline_shared::api::EndpointLimits;
+use towline_shared::api::{ChangeEndpoint, EndpointLimits};
 use towline_shared::id::{EndpointName, SecretName};
 use towline_shared::secret::Secret;
 
@@ -24,9 +24,7 @@ pub(crate) use reveal::NotRevealed;
 use reveal::Reveals;
 
 use crate::access_tokens::{AccessTokens, Clients};
-use crate::store::{
-    Endpoint, EndpointChange, EndpointId, NamedSecret, NewEndpoint, Store, StoreError,
-};
+use crate::store::{Endpoint, EndpointId, NamedSecret, NewEndpoint, Store, StoreError};
 
 /// An endpoint ready for work.
 pub(crate) struct LiveEndpoint {
@@ -100,7 +98,7 @@ impl Endpoints {
         let maps = Arc::new(RwLock::new(Maps::default()));
         let access_tokens = Arc::default();
         for endpoint in store.endpoints().await? {
-            let limits = endpoint.limits.within(most);
+            let limits = endpoint.settings.limits.within(most);
             let live = LiveEndpoint::of(endpoint, limits, None);
             let live = live.with_clients(&access_tokens).among(&maps);
             if let Check::Broken(why) = &live.check {
@@ -153,12 +151,7 @@ impl Endpoints {
         new: NewEndpoint,
     ) -> Result<Arc<LiveEndpoint>, EndpointError> {
         rules::check_new(&new)?;
-        Check::compile(
-            new.provider.as_deref(),
-            new.own_scheme.as_deref(),
-            new.variant.as_deref(),
-            &new.parameters,
-        )?;
+        Check::compile(&new.settings)?;
         let _in_order = self.changing.lock().await;
         rules::check_number_of_endpoints(self.maps.read().by_name.len())?;
         let made = self.store.create_endpoint(new).await?;
@@ -169,23 +162,14 @@ impl Endpoints {
     pub(crate) async fn change(
         &self,
         name: &EndpointName,
-        change: EndpointChange,
+        change: ChangeEndpoint,
     ) -> Result<Arc<LiveEndpoint>, EndpointError> {
-        rules::check_change(&change)?;
         let _in_order = self.changing.lock().await;
         let before = self.by_name(name).ok_or_else(|| missing(name))?;
-        let before = &before.endpoint;
-        let provider = change.provider.as_ref().unwrap_or(&before.provider);
-        let own_scheme = change.own_scheme.as_ref().unwrap_or(&before.own_scheme);
-        let variant = change.variant.as_ref().unwrap_or(&before.variant);
-        let parameters = change.parameters.as_ref().unwrap_or(&before.parameters);
-        Check::compile(
-            provider.as_deref(),
-            own_scheme.as_deref(),
-            variant.as_deref(),
-            parameters,
-        )?;
-        let changed = self.store.change_endpoint(name, change).await?;
+        let settings = before.endpoint.settings.clone().changed_by(change);
+        rules::check_settings(&settings)?;
+        Check::compile(&settings)?;
+        let changed = self.store.change_endpoint(name, settings).await?;
         Ok(self.put(changed))
     }
 
@@ -237,7 +221,7 @@ impl Endpoints {
     }
 
     fn put(&self, endpoint: Endpoint) -> Arc<LiveEndpoint> {
-        let limits = endpoint.limits.within(self.most);
+        let limits = endpoint.settings.limits.within(self.most);
         let before = self.by_id(endpoint.id);
         let live = LiveEndpoint::of(endpoint, limits, before.as_deref());
         let live = live.with_clients(&self.access_tokens).among(&self.maps);
@@ -254,7 +238,7 @@ impl Endpoints {
 impl LiveEndpoint {
     /// The meters of what it was before go on, unless its limits are others now.
     fn of(endpoint: Endpoint, limits: EndpointLimits, before: Option<&Self>) -> Self {
-        let check = Check::of_kept(&endpoint);
+        let check = Check::of_kept(&endpoint.settings);
         let meters = before.map(|before| Arc::clone(&before.meters));
         let meters = meters.filter(|meters| meters.limits() == limits);
         let meters = meters.unwrap_or_else(|| Arc::new(Meters::new(limits, Instant::now())));
@@ -287,7 +271,7 @@ impl LiveEndpoint {
             neighbours: Neighbours {
                 maps: Weak::new(),
                 of: endpoint.id,
-                provider: endpoint.provider.clone(),
+                provider: endpoint.settings.provider.clone(),
             },
             check,
             endpoint,
@@ -313,12 +297,12 @@ impl LiveEndpoint {
     }
 
     fn needs_secret(&self) -> bool {
-        let variant = self.endpoint.variant.as_deref();
+        let variant = self.endpoint.settings.variant.as_deref();
         matches!(&self.check, Check::By(provider) if provider.needs_secret(variant))
     }
 
     fn takes_issued_tokens(&self) -> bool {
-        let variant = self.endpoint.variant.as_deref();
+        let variant = self.endpoint.settings.variant.as_deref();
         matches!(&self.check, Check::By(provider) if provider.takes_issued_tokens(variant))
     }
 

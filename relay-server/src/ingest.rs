@@ -113,6 +113,7 @@ async fn keep(relay: &Arc<Relay>, arrival: Arrival) -> Result<Response<Full<Byte
     }
     let max_body = endpoint
         .endpoint
+        .settings
         .max_body
         .min(relay.config.limits.max_body_bytes);
     let body = body::read(body, max_body, &relay.store).await?;
@@ -124,7 +125,7 @@ async fn keep(relay: &Arc<Relay>, arrival: Arrival) -> Result<Response<Full<Byte
         remember,
         is_key_late,
     } = verify::check(&endpoint, &relay.keys, &head, url, &body, now).await;
-    if is_key_late && endpoint.endpoint.on_failure == OnFailure::Reject {
+    if is_key_late && endpoint.endpoint.settings.on_failure == OnFailure::Reject {
         return Err(IngestError::KeyLate);
     }
     let settled = match handshake {
@@ -139,7 +140,11 @@ async fn keep(relay: &Arc<Relay>, arrival: Arrival) -> Result<Response<Full<Byte
             head_source = HeadSource::Normalised;
         }
     }
-    let decision = Decision::of(&verdict, settled.is_some(), endpoint.endpoint.on_failure);
+    let decision = Decision::of(
+        &verdict,
+        settled.is_some(),
+        endpoint.endpoint.settings.on_failure,
+    );
     if verdict.is_accepted() {
         endpoint.meters.took(body.length(), Instant::now());
     } else {
@@ -170,7 +175,7 @@ async fn keep(relay: &Arc<Relay>, arrival: Arrival) -> Result<Response<Full<Byte
         body,
         delivery_id: facts.delivery_id,
         event_type: facts.event_type,
-        remember: decision.remember(remember, endpoint.endpoint.deliver_duplicates),
+        remember: decision.remember(remember, endpoint.endpoint.settings.deliver_duplicates),
     };
     let event = relay.store.append(event).await.map_err(not_kept)?;
     debug!(event.id = %event.info.id, endpoint = %event.info.endpoint, "event kept");
@@ -179,7 +184,7 @@ async fn keep(relay: &Arc<Relay>, arrival: Arrival) -> Result<Response<Full<Byte
             turned_away(&endpoint, settled, failure)
         }
         (Some(settled), _) => settled.response,
-        (None, _) => answer::ack(&endpoint.endpoint.ack, event.info.id),
+        (None, _) => answer::ack(&endpoint.endpoint.settings.ack, event.info.id),
     })
 }
 

@@ -148,7 +148,7 @@ fn granted_scope(
     live: &Arc<LiveEndpoint>,
     asked: Option<&Scope>,
 ) -> Result<Option<String>, Refusal> {
-    let listed = live.endpoint.parameters.get(SCOPE_PARAMETER);
+    let listed = live.endpoint.settings.parameters.get(SCOPE_PARAMETER);
     match (listed, asked) {
         (None, asked) => Ok(asked.map(ToString::to_string)),
         (Some(listed), None) => Ok(Some(listed.clone())),

@@ -72,7 +72,7 @@ impl Recheck<'_> {
             return vec![cut_short(attempt, event.body.length())];
         }
         let url = public_url(self.public_url, &captured);
-        let covers_url = provider.covers_url(live.endpoint.variant.as_deref());
+        let covers_url = provider.covers_url(live.endpoint.settings.variant.as_deref());
         let now = attempt.started_at;
         let checking = verify::check(&live, self.keys, &sent, || url.clone(), &event.body, now);
         let verdict = checking.await.verdict;

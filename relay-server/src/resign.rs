@@ -163,8 +163,8 @@ fn make(
     let secrets = secrets_of(live, &event.info.verdict);
     let settings = Settings {
         secrets: &secrets,
-        parameters: &live.endpoint.parameters,
-        variant: live.endpoint.variant.as_deref(),
+        parameters: &live.endpoint.settings.parameters,
+        variant: live.endpoint.settings.variant.as_deref(),
         now: wish.now,
         fetched: &BTreeMap::new(),
     };

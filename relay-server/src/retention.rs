@@ -64,7 +64,11 @@ async fn round(relay: &Relay, pace: &mut Pace) -> Result<(), StoreError> {
 /// Removes what an endpoint has too much, up to a bound; whether nothing is left to remove.
 async fn look_at(relay: &Relay, live: &LiveEndpoint, pace: &mut Pace) -> Result<bool, StoreError> {
     let endpoint = live.endpoint.id;
-    let keep = live.endpoint.retention.within(relay.config.retention);
+    let keep = live
+        .endpoint
+        .settings
+        .retention
+        .within(relay.config.retention);
     let now = Timestamp::from(SystemTime::now());
     let Some(through) = relay.store.overdue(endpoint, keep, now).await? else {
         pace.is_done(endpoint);

@@ -23,6 +23,7 @@ mod retention;
 mod consumers;
 mod attempts;
 mod replays;
+mod settings;
 mod endpoints;
 mod capture;
 mod tokens;
@@ -39,15 +40,16 @@ pub use body::{Body, BodyFile, BodyWriter};
 pub use error::StoreError;
 use parking_lot::Mutex;
 pub use retention::Usage;
+pub use settings::EndpointSettings;
 use tokio_util::sync::CancellationToken;
 use towline_shared::filter::Filter;
 use towline_shared::id::{ConsumerName, EventId, Seq};
 use towline_shared::time::Timestamp;
 use towline_shared::wire::{Report, Start};
 pub use types::{
-    ConsumerId, ConsumerInfo, Endpoint, EndpointChange, EndpointId, EventQuery, EventSummary,
-    FoundEvents, NamedSecret, NewEndpoint, NewEvent, NewToken, OpenedConsumer, PendingReplay,
-    Remember, ReplayRequest, Scope, StoredAttempt, StoredEvent, TokenInfo,
+    ConsumerId, ConsumerInfo, Endpoint, EndpointId, EventQuery, EventSummary, FoundEvents,
+    NamedSecret, NewEndpoint, NewEvent, NewToken, OpenedConsumer, PendingReplay, Remember,
+    ReplayRequest, Scope, StoredAttempt, StoredEvent, TokenInfo,
 };
 pub use uses::{SecretUse, SecretUses};
 

@@ -126,7 +126,11 @@ fn apply(
 }
 
 fn slug_of(live: &LiveEndpoint) -> &str {
-    live.endpoint.provider.as_deref().unwrap_or_default()
+    live.endpoint
+        .settings
+        .provider
+        .as_deref()
+        .unwrap_or_default()
 }
 
 fn failed(slug: &str, detail: &str) -> Checked {
@@ -151,7 +155,6 @@ fn without_scheme(verdict: Verdict) -> Checked {
 mod tests {
     use bytes::Bytes;
     use futures_util::FutureExt;
-    use towline_shared::api::{Ack, OnFailure, Retention};
     use towline_shared::head::Version;
     use towline_shared::id::EndpointKey;
     use towline_shared::secret::Secret;
@@ -161,7 +164,7 @@ mod tests {
     use super::*;
     use crate::config::Outbound;
     use crate::endpoints::Meters;
-    use crate::store::{BodyFile, Endpoint, EndpointId, NamedSecret};
+    use crate::store::{BodyFile, Endpoint, EndpointId, EndpointSettings, NamedSecret};
 
     const URL: &str = "https://hooks.example.com/in/k";
 
@@ -179,21 +182,15 @@ mod tests {
             id: EndpointId(1),
             name: "orders".parse().unwrap(),
             key: EndpointKey::new([7; 20]),
-            provider: Some("github".to_owned()),
-            own_scheme: None,
-            variant: None,
-            parameters: BTreeMap::new(),
-            ack: Ack::default(),
-            on_failure: OnFailure::Reject,
-            await_secret: false,
-            deliver_duplicates: false,
-            max_body: 1000,
-            retention: Retention::default(),
-            limits: towline_shared::api::EndpointLimits::default(),
+            settings: EndpointSettings {
+                provider: Some("github".to_owned()),
+                max_body: 1000,
+                ..EndpointSettings::default()
+            },
             created_at: now(),
             secrets: secrets.into_iter().collect(),
         };
-        let meters = Meters::new(endpoint.limits, std::time::Instant::now());
+        let meters = Meters::new(endpoint.settings.limits, std::time::Instant::now());
         Arc::new(LiveEndpoint::checked_by(check, endpoint, Arc::new(meters)))
     }
 

@@ -19,7 +19,7 @@ use super::whole::whole;
 use crate::auth::random;
 use crate::endpoints::LiveEndpoint;
 use crate::relay::Relay;
-use crate::store::{EndpointChange, NamedSecret, NewEndpoint};
+use crate::store::{EndpointSettings, NamedSecret, NewEndpoint};
 
 pub(super) async fn list(
     _: Allowed<Read>,
@@ -50,16 +50,19 @@ pub(super) async fn create(
     let new = NewEndpoint {
         name: asked.name,
         key: EndpointKey::new(random()),
-        provider: asked.provider,
-        own_scheme: asked.own_scheme,
-        variant: asked.variant,
-        parameters: asked.parameters,
-        ack: asked.ack,
-        on_failure: asked.on_failure,
-        deliver_duplicates: asked.deliver_duplicates,
-        max_body,
-        retention: asked.retention,
-        limits: asked.limits,
+        settings: EndpointSettings {
+            provider: asked.provider,
+            own_scheme: asked.own_scheme,
+            variant: asked.variant,
+            parameters: asked.parameters,
+            ack: asked.ack,
+            on_failure: asked.on_failure,
+            deliver_duplicates: asked.deliver_duplicates,
+            max_body,
+            await_secret: false,
+            retention: asked.retention,
+            limits: asked.limits,
+        },
         created_at,
         secrets: asked.secrets.into_iter().map(named).collect(),
     };
@@ -88,21 +91,8 @@ pub(super) async fn change(
     if let Some(max_body) = asked.max_body {
         check_max_body(max_body, relay.config.limits.max_body_bytes)?;
     }
-    let change = EndpointChange {
-        provider: asked.provider,
-        own_scheme: asked.own_scheme,
-        variant: asked.variant,
-        parameters: asked.parameters,
-        ack: asked.ack,
-        on_failure: asked.on_failure,
-        await_secret: asked.await_secret,
-        deliver_duplicates: asked.deliver_duplicates,
-        max_body: asked.max_body,
-        retention: asked.retention,
-        limits: asked.limits,
-    };
     let changing = Arc::clone(&relay);
-    let changing = async move { Ok(changing.endpoints.change(&name, change).await?) };
+    let changing = async move { Ok(changing.endpoints.change(&name, asked).await?) };
     let live = whole(&relay, changing).await?;
     relay.retention.notify_one();
     tracing::info!(endpoint = %live.endpoint.name, "endpoint changed");
@@ -147,5 +137,15 @@ mod tests {
     fn a_body_limit_above_the_relays_own_is_refused() {
         assert!(check_max_body(100, 100).is_ok());
         assert!(check_max_body(101, 100).is_err());
+    }
+
+    #[test]
+    fn an_unknown_setting_is_refused_by_its_name() {
+        let new = serde_json::from_str::<CreateEndpoint>(r#"{"name":"orders","colour":"red"}"#);
+        let change = serde_json::from_str::<ChangeEndpoint>(r#"{"colour":"red"}"#);
+
+        for error in [new.unwrap_err(), change.unwrap_err()] {
+            assert!(error.to_string().contains("`colour`"), "{error}");
+        }
     }
 }

@@ -23,7 +23,7 @@ pub(super) fn target(endpoint: &Endpoint, target: String) -> String {
 /// Compares with all of them and in constant time: whoever reads lists may send requests as well.
 fn is_private(endpoint: &Endpoint, value: &[u8]) -> bool {
     let secrets = endpoint.secrets.iter().map(|named| named.secret.expose());
-    let parameters = endpoint.parameters.values().map(String::as_bytes);
+    let parameters = endpoint.settings.parameters.values().map(String::as_bytes);
     let known = secrets.chain(parameters).filter(|known| !known.is_empty());
     let found = known.fold(Choice::from(0), |found, known| found | known.ct_eq(value));
     found.into()
@@ -58,15 +58,12 @@ fn digit(byte: u8) -> Option<u8> {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
-    use towline_shared::api::{Ack, EndpointLimits, OnFailure, Retention};
     use towline_shared::id::EndpointKey;
     use towline_shared::secret::Secret;
     use towline_shared::time::Timestamp;
 
     use super::*;
-    use crate::store::{EndpointId, NamedSecret};
+    use crate::store::{EndpointId, EndpointSettings, NamedSecret};
 
     #[test]
     fn values_that_equal_a_secret_or_a_parameter_are_not_shown() {
@@ -95,17 +92,12 @@ mod tests {
             id: EndpointId(1),
             name: "orders".parse().unwrap(),
             key: EndpointKey::new([7; 20]),
-            provider: Some("meta".to_owned()),
-            own_scheme: None,
-            variant: None,
-            parameters: BTreeMap::from(parameters),
-            ack: Ack::default(),
-            on_failure: OnFailure::Reject,
-            await_secret: false,
-            deliver_duplicates: false,
-            max_body: 1000,
-            retention: Retention::default(),
-            limits: EndpointLimits::default(),
+            settings: EndpointSettings {
+                provider: Some("meta".to_owned()),
+                parameters: parameters.into(),
+                max_body: 1000,
+                ..EndpointSettings::default()
+            },
             created_at: Timestamp::from_millis(1),
             secrets: vec![NamedSecret {
                 name: "live".parse().unwrap(),

@@ -27,6 +27,7 @@ pub(super) async fn fresh_endpoint(
 
 pub(super) fn endpoint(relay: &Relay, live: &LiveEndpoint, uses: &SecretUses) -> EndpointView {
     let endpoint = &live.endpoint;
+    let settings = &endpoint.settings;
     let secrets = endpoint.secrets.iter().map(|secret| {
         let used = uses.get(&(endpoint.id, secret.name.clone()));
         let used = used.copied().unwrap_or_default();
@@ -40,17 +41,17 @@ pub(super) fn endpoint(relay: &Relay, live: &LiveEndpoint, uses: &SecretUses) ->
     EndpointView {
         name: endpoint.name.clone(),
         url: live.url(&relay.public_url),
-        provider: endpoint.provider.clone(),
-        has_own_scheme: endpoint.own_scheme.is_some(),
-        variant: endpoint.variant.clone(),
-        parameters: endpoint.parameters.clone(),
-        ack: endpoint.ack.clone(),
-        on_failure: endpoint.on_failure,
+        provider: settings.provider.clone(),
+        has_own_scheme: settings.own_scheme.is_some(),
+        variant: settings.variant.clone(),
+        parameters: settings.parameters.clone(),
+        ack: settings.ack.clone(),
+        on_failure: settings.on_failure,
         awaits_secret: live.awaits_secret(),
         can_reveal: relay.endpoints.can_reveal(endpoint.id, Instant::now()),
-        deliver_duplicates: endpoint.deliver_duplicates,
-        max_body: endpoint.max_body,
-        retention: endpoint.retention.within(relay.config.retention),
+        deliver_duplicates: settings.deliver_duplicates,
+        max_body: settings.max_body,
+        retention: settings.retention.within(relay.config.retention),
         limits: live.meters.limits(),
         created_at: endpoint.created_at,
         secrets: secrets.collect(),

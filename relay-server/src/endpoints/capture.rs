@@ -61,7 +61,7 @@ impl LiveEndpoint {
             Check::By(provider) => provider.hands_over_secrets(),
             Check::Unchecked | Check::Broken(_) => false,
         };
-        has_challenge && (self.endpoint.await_secret || self.endpoint.secrets.is_empty())
+        has_challenge && (self.endpoint.settings.await_secret || self.endpoint.secrets.is_empty())
     }
 }
 

@@ -7,7 +7,7 @@ use towline_shared::verify::Provider;
 
 use super::EndpointError;
 use crate::keys;
-use crate::store::Endpoint;
+use crate::store::EndpointSettings;
 
 /// The check of an endpoint's requests.
 #[derive(Clone, Debug)]
@@ -26,13 +26,10 @@ impl Check {
     ///
     /// # Errors
     /// Names the setting at fault. What names a provider never becomes an unchecked endpoint.
-    pub(super) fn compile(
-        provider: Option<&str>,
-        own_scheme: Option<&str>,
-        variant: Option<&str>,
-        parameters: &BTreeMap<String, String>,
-    ) -> Result<Self, EndpointError> {
-        let Some(slug) = provider else {
+    pub(super) fn compile(settings: &EndpointSettings) -> Result<Self, EndpointError> {
+        let own_scheme = settings.own_scheme.as_deref();
+        let variant = settings.variant.as_deref();
+        let Some(slug) = &settings.provider else {
             return without_provider(own_scheme, variant);
         };
         let provider = match own_scheme {
@@ -42,19 +39,13 @@ impl Check {
         if let Some(variant) = variant {
             check_variant(&provider, variant)?;
         }
-        check_parameters(&provider, variant, parameters)?;
+        check_parameters(&provider, variant, &settings.parameters)?;
         Ok(Self::By(provider))
     }
 
     /// The check of an endpoint as it is kept, which may have been made by another version.
-    pub(super) fn of_kept(endpoint: &Endpoint) -> Self {
-        Self::compile(
-            endpoint.provider.as_deref(),
-            endpoint.own_scheme.as_deref(),
-            endpoint.variant.as_deref(),
-            &endpoint.parameters,
-        )
-        .unwrap_or_else(|error| Self::Broken(error.to_string()))
+    pub(super) fn of_kept(settings: &EndpointSettings) -> Self {
+        Self::compile(settings).unwrap_or_else(|error| Self::Broken(error.to_string()))
     }
 }
 
@@ -146,24 +137,28 @@ fn invalid(field: &'static str, problem: String) -> EndpointError {
 
 #[cfg(test)]
 mod tests {
-    use towline_shared::api::{Ack, OnFailure, Retention};
-    use towline_shared::id::EndpointKey;
-    use towline_shared::time::Timestamp;
-
     use super::*;
-    use crate::store::EndpointId;
 
     #[test]
     fn without_a_provider_requests_go_unchecked() {
-        let check = Check::compile(None, None, None, &BTreeMap::new()).unwrap();
+        let check = Check::compile(&EndpointSettings::default()).unwrap();
 
         assert!(matches!(check, Check::Unchecked));
     }
 
     #[test]
     fn a_scheme_or_variant_without_a_provider_is_refused() {
-        let scheme = Check::compile(None, Some("x"), None, &BTreeMap::new()).unwrap_err();
-        let variant = Check::compile(None, None, Some("x"), &BTreeMap::new()).unwrap_err();
+        let own_scheme = EndpointSettings {
+            own_scheme: Some("x".to_owned()),
+            ..EndpointSettings::default()
+        };
+        let variant = EndpointSettings {
+            variant: Some("x".to_owned()),
+            ..EndpointSettings::default()
+        };
+
+        let scheme = Check::compile(&own_scheme).unwrap_err();
+        let variant = Check::compile(&variant).unwrap_err();
 
         assert!(scheme.to_string().starts_with("`own_scheme`:"), "{scheme}");
         assert!(variant.to_string().starts_with("`variant`:"), "{variant}");
@@ -171,10 +166,7 @@ mod tests {
 
     #[test]
     fn an_endpoint_whose_kept_provider_is_unknown_is_broken_and_not_unchecked() {
-        let mut endpoint = kept();
-        endpoint.provider = Some("a-later-provider".to_owned());
-
-        let Check::Broken(why) = Check::of_kept(&endpoint) else {
+        let Check::Broken(why) = Check::of_kept(&by("a-later-provider")) else {
             panic!("expected a broken check");
         };
 
@@ -185,10 +177,9 @@ mod tests {
     fn a_variant_must_be_one_of_the_providers() {
         let known = Provider::builtin("extole").unwrap();
         let variant = known.variants()[0];
-        let nothing = BTreeMap::new();
-        assert!(Check::compile(Some("extole"), None, Some(variant), &nothing).is_ok());
+        assert!(compile("extole", Some(variant), &[]).is_ok());
 
-        let error = Check::compile(Some("extole"), None, Some("none"), &nothing).unwrap_err();
+        let error = compile("extole", Some("none"), &[]).unwrap_err();
 
         assert!(error.to_string().contains(variant), "{error}");
     }
@@ -213,10 +204,7 @@ mod tests {
 
     #[test]
     fn a_kept_endpoint_without_such_a_parameter_takes_nothing() {
-        let mut endpoint = kept();
-        endpoint.provider = Some("aws_sns".to_owned());
-
-        assert!(matches!(Check::of_kept(&endpoint), Check::Broken(_)));
+        assert!(matches!(Check::of_kept(&by("aws_sns")), Check::Broken(_)));
     }
 
     #[test]
@@ -249,27 +237,17 @@ mod tests {
     ) -> Result<Check, EndpointError> {
         let parameters = parameters.iter();
         let parameters = parameters.map(|(name, value)| (name.to_string(), value.to_string()));
-        Check::compile(Some(provider), None, variant, &parameters.collect())
+        Check::compile(&EndpointSettings {
+            variant: variant.map(str::to_owned),
+            parameters: parameters.collect(),
+            ..by(provider)
+        })
     }
 
-    fn kept() -> Endpoint {
-        Endpoint {
-            id: EndpointId(1),
-            name: "orders".parse().unwrap(),
-            key: EndpointKey::new([1; 20]),
-            provider: None,
-            own_scheme: None,
-            variant: None,
-            parameters: BTreeMap::new(),
-            ack: Ack::default(),
-            on_failure: OnFailure::default(),
-            await_secret: false,
-            deliver_duplicates: false,
-            max_body: 1,
-            retention: Retention::default(),
-            limits: towline_shared::api::EndpointLimits::default(),
-            created_at: Timestamp::default(),
-            secrets: Vec::new(),
+    fn by(provider: &str) -> EndpointSettings {
+        EndpointSettings {
+            provider: Some(provider.to_owned()),
+            ..EndpointSettings::default()
         }
     }
 }

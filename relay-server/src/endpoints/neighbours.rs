@@ -29,7 +29,8 @@ impl OtherSecrets for Neighbours {
             .by_name
             .values()
             .filter(|live| {
-                live.endpoint.id != self.of && live.endpoint.provider.as_ref() == Some(provider)
+                live.endpoint.id != self.of
+                    && live.endpoint.settings.provider.as_ref() == Some(provider)
             })
             .cloned()
             .collect();

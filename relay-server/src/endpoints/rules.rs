@@ -8,7 +8,7 @@ use http::header::{
 use towline_shared::api::{Ack, EndpointLimits, Retention};
 
 use super::EndpointError;
-use crate::store::{EndpointChange, NamedSecret, NewEndpoint};
+use crate::store::{EndpointSettings, NamedSecret, NewEndpoint};
 
 /// Endpoints of one relay; all of them are in memory.
 const MOST_ENDPOINTS: usize = 10_000;
@@ -44,11 +44,7 @@ const FRAMING: [HeaderName; 5] = [
 ];
 
 pub(super) fn check_new(new: &NewEndpoint) -> Result<(), EndpointError> {
-    check_texts(&new.provider, &new.own_scheme, &new.variant)?;
-    check_parameters(&new.parameters)?;
-    check_ack(&new.ack)?;
-    check_retention(new.retention)?;
-    check_limits(new.limits)?;
+    check_settings(&new.settings)?;
     check_number_of_secrets(new.secrets.len())?;
     for (place, secret) in new.secrets.iter().enumerate() {
         check_secret(secret)?;
@@ -61,21 +57,19 @@ pub(super) fn check_new(new: &NewEndpoint) -> Result<(), EndpointError> {
     Ok(())
 }
 
-pub(super) fn check_change(change: &EndpointChange) -> Result<(), EndpointError> {
-    let text = |change: &Option<Option<String>>| change.clone().flatten();
-    check_texts(
-        &text(&change.provider),
-        &text(&change.own_scheme),
-        &text(&change.variant),
-    )?;
-    if let Some(parameters) = &change.parameters {
-        check_parameters(parameters)?;
+pub(super) fn check_settings(settings: &EndpointSettings) -> Result<(), EndpointError> {
+    let length = |text: &Option<String>| text.as_ref().map_or(0, String::len);
+    for (field, text, most) in [
+        ("provider", &settings.provider, LONGEST_SLUG),
+        ("own_scheme", &settings.own_scheme, LONGEST_SCHEME),
+        ("variant", &settings.variant, LONGEST_SLUG),
+    ] {
+        at_most(field, length(text), most, "bytes")?;
     }
-    if let Some(ack) = &change.ack {
-        check_ack(ack)?;
-    }
-    check_retention(change.retention.unwrap_or_default())?;
-    check_limits(change.limits.unwrap_or_default())
+    check_parameters(&settings.parameters)?;
+    check_ack(&settings.ack)?;
+    check_retention(settings.retention)?;
+    check_limits(settings.limits)
 }
 
 /// A bound of zero would remove every event before anybody could read it.
@@ -122,17 +116,6 @@ pub(super) fn check_number_of_secrets(number: usize) -> Result<(), EndpointError
 
 pub(super) fn check_number_of_endpoints(before: usize) -> Result<(), EndpointError> {
     at_most("name", before + 1, MOST_ENDPOINTS, "endpoints in all")
-}
-
-fn check_texts(
-    provider: &Option<String>,
-    own_scheme: &Option<String>,
-    variant: &Option<String>,
-) -> Result<(), EndpointError> {
-    let length = |text: &Option<String>| text.as_ref().map_or(0, String::len);
-    at_most("provider", length(provider), LONGEST_SLUG, "bytes")?;
-    at_most("own_scheme", length(own_scheme), LONGEST_SCHEME, "bytes")?;
-    at_most("variant", length(variant), LONGEST_SLUG, "bytes")
 }
 
 fn check_parameters(parameters: &BTreeMap<String, String>) -> Result<(), EndpointError> {
@@ -283,6 +266,40 @@ mod tests {
         assert!(check_number_of_endpoints(MOST_ENDPOINTS).is_err());
         assert!(check_parameters(&parameters(MOST_PARAMETERS)).is_ok());
         assert!(check_parameters(&parameters(MOST_PARAMETERS + 1)).is_err());
+    }
+
+    #[test]
+    fn a_text_at_its_bound_is_taken_and_one_byte_more_is_not() {
+        let text = |length| Some("x".repeat(length));
+        let provider = |length| EndpointSettings {
+            provider: text(length),
+            ..EndpointSettings::default()
+        };
+        let own_scheme = |length| EndpointSettings {
+            own_scheme: text(length),
+            ..EndpointSettings::default()
+        };
+        let variant = |length| EndpointSettings {
+            variant: text(length),
+            ..EndpointSettings::default()
+        };
+
+        for (field, at_most, of_length) in [
+            (
+                "provider",
+                LONGEST_SLUG,
+                &provider as &dyn Fn(usize) -> EndpointSettings,
+            ),
+            ("own_scheme", LONGEST_SCHEME, &own_scheme),
+            ("variant", LONGEST_SLUG, &variant),
+        ] {
+            assert!(check_settings(&of_length(at_most)).is_ok(), "{field}");
+            let error = check_settings(&of_length(at_most + 1)).unwrap_err();
+            assert!(
+                error.to_string().starts_with(&format!("`{field}`:")),
+                "{error}"
+            );
+        }
     }
 
     fn ack(status: u16) -> Ack {

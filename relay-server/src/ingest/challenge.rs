@@ -99,7 +99,12 @@ pub(super) async fn settle(
 
 fn failure(endpoint: &LiveEndpoint, cause: Cause, detail: String) -> Failure {
     Failure {
-        provider: endpoint.endpoint.provider.clone().unwrap_or_default(),
+        provider: endpoint
+            .endpoint
+            .settings
+            .provider
+            .clone()
+            .unwrap_or_default(),
         cause,
         detail,
         findings: Vec::new(),

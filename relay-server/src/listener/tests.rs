@@ -13,7 +13,6 @@ use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
-use towline_shared::api::{Ack, OnFailure, Retention};
 use towline_shared::id::{EndpointKey, Seq};
 use towline_shared::time::Timestamp;
 
@@ -21,7 +20,7 @@ use crate::config::Config;
 use crate::endpoints::LiveEndpoint;
 use crate::limits::Limits;
 use crate::serve::{RunningRelay, start};
-use crate::store::{NewEndpoint, StoredEvent};
+use crate::store::{EndpointSettings, NewEndpoint, StoredEvent};
 
 /// Far more than any of these tests waits for.
 const IN_TIME: Duration = Duration::from_secs(20);
@@ -54,16 +53,10 @@ impl TestRelay {
         let new = NewEndpoint {
             name: "orders".parse().unwrap(),
             key: EndpointKey::new([7; 20]),
-            provider: None,
-            own_scheme: None,
-            variant: None,
-            parameters: Default::default(),
-            ack: Ack::default(),
-            on_failure: OnFailure::Reject,
-            deliver_duplicates: false,
-            max_body: MAX_BODY,
-            retention: Retention::default(),
-            limits: towline_shared::api::EndpointLimits::default(),
+            settings: EndpointSettings {
+                max_body: MAX_BODY,
+                ..EndpointSettings::default()
+            },
             created_at: Timestamp::from_millis(1),
             secrets: Vec::new(),
         };

@@ -168,7 +168,7 @@ fn welcome(
         is_new: consumer.is_new,
         earlier: consumer.earlier,
         public_url: live.url(&relay.public_url),
-        provider: endpoint.provider.clone(),
+        provider: endpoint.settings.provider.clone(),
         secrets: secrets.map(|secret| secret.name.to_string()).collect(),
         filter: None,
     }

@@ -4,7 +4,7 @@ use towline_shared::id::EndpointName;
 
 use super::error::Failure;
 use super::writer::Writing;
-use super::{Endpoint, EndpointChange, NamedSecret, Store, StoreError, endpoints};
+use super::{Endpoint, EndpointSettings, NamedSecret, Store, StoreError, endpoints};
 
 impl Store {
     /// Adds a secret that a challenge handed over, when the endpoint has none or waits for one more.
@@ -29,13 +29,13 @@ fn capture(
     secret: &NamedSecret,
 ) -> Result<Endpoint, Failure> {
     let was = endpoints::by_name(writing, name)?;
-    if !was.secrets.is_empty() && !was.await_secret {
+    if !was.secrets.is_empty() && !was.settings.await_secret {
         return Err(StoreError::exists("secret", &secret.name).into());
     }
     endpoints::put_secret(writing, name, secret, false)?;
-    let no_more = EndpointChange {
-        await_secret: Some(false),
-        ..EndpointChange::default()
+    let settled = EndpointSettings {
+        await_secret: false,
+        ..was.settings
     };
-    endpoints::change(writing, name, &no_more)
+    endpoints::change(writing, name, &settled)
 }

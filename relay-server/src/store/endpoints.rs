@@ -1,10 +1,6 @@
 //! Rows of endpoints and their sealed secrets.
 
-use std::collections::BTreeMap;
-
 use rusqlite::{Connection, OptionalExtension, Row, named_params};
-use serde::{Deserialize, Serialize};
-use towline_shared::api::{Ack, EndpointLimits, OnFailure, Retention};
 use towline_shared::id::{EndpointName, SecretName};
 use towline_shared::time::Timestamp;
 
@@ -13,7 +9,7 @@ use super::sealing::{Sealed, Sealer};
 use super::trimming::{Removed, clear_step};
 use super::writer::Writing;
 use super::{
-    Endpoint, EndpointChange, EndpointId, NamedSecret, NewEndpoint, Store, StoreError, repeats,
+    Endpoint, EndpointId, EndpointSettings, NamedSecret, NewEndpoint, Store, StoreError, repeats,
     uses,
 };
 
@@ -40,30 +36,6 @@ const REMOVE_CONSUMERS: &str = "DELETE FROM consumer WHERE endpoint = :endpoint"
 const REMOVE: &str = "DELETE FROM endpoint WHERE endpoint_id = :endpoint";
 const DELETED: &str = "SELECT endpoint_id FROM endpoint WHERE is_deleted = 1 LIMIT 1";
 
-/// What stands in an endpoint's row as JSON.
-#[derive(Serialize, Deserialize)]
-struct Settings {
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    provider: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    own_scheme: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    variant: Option<String>,
-    #[serde(default)]
-    parameters: BTreeMap<String, String>,
-    ack: Ack,
-    on_failure: OnFailure,
-    #[serde(default)]
-    deliver_duplicates: bool,
-    max_body: u64,
-    #[serde(default)]
-    await_secret: bool,
-    #[serde(default)]
-    retention: Retention,
-    #[serde(default)]
-    limits: EndpointLimits,
-}
-
 /// Endpoints.
 impl Store {
     /// All endpoints with their secrets decrypted.
@@ -83,17 +55,17 @@ impl Store {
         self.write(move |writing| create(writing, &endpoint)).await
     }
 
-    /// Changes an endpoint: its provider, parameters, answer or rule for failures.
+    /// Gives an endpoint other settings.
     ///
     /// # Errors
     /// [`StoreError::Missing`].
     pub async fn change_endpoint(
         &self,
         name: &EndpointName,
-        change: EndpointChange,
+        settings: EndpointSettings,
     ) -> Result<Endpoint, StoreError> {
         let name = name.clone();
-        self.write(move |writing| self::change(writing, &name, &change))
+        self.write(move |writing| change(writing, &name, &settings))
             .await
     }
 
@@ -172,22 +144,11 @@ pub(super) fn by_name(writing: &Writing<'_>, name: &EndpointName) -> Result<Endp
 fn read(connection: &Connection, sealer: &Sealer, row: &Row<'_>) -> Result<Endpoint, Failure> {
     let id = EndpointId(row.get(0)?);
     let text = |column: usize| row.get::<_, String>(column);
-    let settings: Settings = serde_json::from_str(&text(3)?).map_err(damaged)?;
     Ok(Endpoint {
         id,
         name: text(1)?.parse().map_err(damaged)?,
         key: text(2)?.parse().map_err(damaged)?,
-        provider: settings.provider,
-        own_scheme: settings.own_scheme,
-        variant: settings.variant,
-        parameters: settings.parameters,
-        ack: settings.ack,
-        on_failure: settings.on_failure,
-        deliver_duplicates: settings.deliver_duplicates,
-        max_body: settings.max_body,
-        await_secret: settings.await_secret,
-        retention: settings.retention,
-        limits: settings.limits,
+        settings: serde_json::from_str(&text(3)?).map_err(damaged)?,
         created_at: Timestamp::from_millis(row.get::<_, i64>(4)?.cast_unsigned()),
         secrets: secrets(connection, sealer, id)?,
     })
@@ -229,23 +190,10 @@ pub(super) fn create(writing: &mut Writing<'_>, new: &NewEndpoint) -> Result<End
         Err(Failure::Refused(StoreError::Missing { .. })) => {}
         Err(failure) => return Err(failure),
     }
-    let settings = Settings {
-        provider: new.provider.clone(),
-        own_scheme: new.own_scheme.clone(),
-        variant: new.variant.clone(),
-        parameters: new.parameters.clone(),
-        ack: new.ack.clone(),
-        on_failure: new.on_failure,
-        deliver_duplicates: new.deliver_duplicates,
-        max_body: new.max_body,
-        await_secret: false,
-        retention: new.retention,
-        limits: new.limits,
-    };
     connection.prepare_cached(CREATE)?.execute(named_params! {
         ":name": new.name.as_str(),
         ":key": new.key.as_str(),
-        ":settings": as_json(&settings),
+        ":settings": as_json(&new.settings),
         ":created_at": new.created_at.as_millis().cast_signed(),
     })?;
     let id = EndpointId(connection.last_insert_rowid());
@@ -255,7 +203,7 @@ pub(super) fn create(writing: &mut Writing<'_>, new: &NewEndpoint) -> Result<End
     by_name(writing, &new.name)
 }
 
-fn as_json(settings: &Settings) -> String {
+fn as_json(settings: &EndpointSettings) -> String {
     serde_json::to_string(settings).expect("settings are plain data")
 }
 
@@ -282,32 +230,19 @@ fn seal_into(
     Ok(())
 }
 
-/// Changes an endpoint's settings.
+/// Gives an endpoint other settings.
 pub(super) fn change(
     writing: &mut Writing<'_>,
     name: &EndpointName,
-    change: &EndpointChange,
+    settings: &EndpointSettings,
 ) -> Result<Endpoint, Failure> {
-    let was = by_name(writing, name)?;
-    let settings = Settings {
-        provider: change.provider.clone().unwrap_or(was.provider),
-        own_scheme: change.own_scheme.clone().unwrap_or(was.own_scheme),
-        variant: change.variant.clone().unwrap_or(was.variant),
-        parameters: change.parameters.clone().unwrap_or(was.parameters),
-        ack: change.ack.clone().unwrap_or(was.ack),
-        on_failure: change.on_failure.unwrap_or(was.on_failure),
-        deliver_duplicates: change.deliver_duplicates.unwrap_or(was.deliver_duplicates),
-        max_body: change.max_body.unwrap_or(was.max_body),
-        await_secret: change.await_secret.unwrap_or(was.await_secret),
-        retention: change.retention.unwrap_or(was.retention),
-        limits: change.limits.unwrap_or(was.limits),
-    };
+    let endpoint = by_name(writing, name)?.id;
     writing
         .connection
         .prepare_cached(CHANGE)?
         .execute(named_params! {
-            ":settings": as_json(&settings),
-            ":endpoint": was.id.0,
+            ":settings": as_json(settings),
+            ":endpoint": endpoint.0,
         })?;
     by_name(writing, name)
 }

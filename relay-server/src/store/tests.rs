@@ -7,7 +7,6 @@ use bytes::Bytes;
 use futures_util::future::join_all;
 use rusqlite::Connection;
 use tempfile::TempDir;
-use towline_shared::api::{Ack, OnFailure, Retention};
 use towline_shared::event::{EventKind, HeadSource};
 use towline_shared::head::Head;
 use towline_shared::id::{EndpointKey, ReplayId, TokenId};
@@ -47,16 +46,12 @@ async fn endpoint(store: &Store, text: &str) -> Endpoint {
     let new = NewEndpoint {
         name: name(text),
         key: EndpointKey::new(random),
-        provider: Some("github".to_owned()),
-        own_scheme: None,
-        variant: None,
-        parameters: [("a".to_owned(), "b".to_owned())].into(),
-        ack: Ack::default(),
-        on_failure: OnFailure::Reject,
-        deliver_duplicates: false,
-        max_body: 1 << 20,
-        retention: Retention::default(),
-        limits: towline_shared::api::EndpointLimits::default(),
+        settings: EndpointSettings {
+            provider: Some("github".to_owned()),
+            parameters: [("a".to_owned(), "b".to_owned())].into(),
+            max_body: 1 << 20,
+            ..EndpointSettings::default()
+        },
         created_at: time(1),
         secrets: vec![secret("live", "one")],
     };
@@ -161,7 +156,7 @@ async fn what_was_kept_is_there_after_a_restart() {
     };
     assert_eq!(body, &b"body"[..]);
     assert_eq!(endpoints[0].name, orders.name);
-    assert_eq!(endpoints[0].parameters, orders.parameters);
+    assert_eq!(endpoints[0].settings.parameters, orders.settings.parameters);
     assert_eq!(endpoints[0].secrets[0].secret.expose(), b"one");
 }
 

@@ -1,12 +1,11 @@
 //! What goes into the store and what comes out of it.
 
-use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::str::FromStr;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
-use towline_shared::api::{Ack, EndpointLimits, LastOutcome, OnFailure, Retention};
+use towline_shared::api::LastOutcome;
 use towline_shared::event::{DeliveredRepeat, EventInfo, EventKind, HeadSource};
 use towline_shared::head::Head;
 use towline_shared::hop::Change;
@@ -19,7 +18,7 @@ use towline_shared::time::Timestamp;
 use towline_shared::verdict::Verdict;
 use towline_shared::verify::Fingerprint;
 
-use super::Body;
+use super::{Body, EndpointSettings};
 
 /// An endpoint inside this store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -38,28 +37,8 @@ pub struct Endpoint {
     pub name: EndpointName,
     /// The unguessable part of its URL.
     pub key: EndpointKey,
-    /// The provider's slug; `None` leaves requests unchecked.
-    pub provider: Option<String>,
-    /// A scheme file of the user's own (TOML), which `provider` then names.
-    pub own_scheme: Option<String>,
-    /// The only scheme of the provider that may match.
-    pub variant: Option<String>,
-    /// Parameters of the scheme, such as `header` or `key_id`.
-    pub parameters: BTreeMap<String, String>,
-    /// What the sender gets after the commit.
-    pub ack: Ack,
-    /// What happens to requests whose check fails.
-    pub on_failure: OnFailure,
-    /// Whether one more secret is taken from a challenge of the provider.
-    pub await_secret: bool,
-    /// Whether consumers get repeats of events.
-    pub deliver_duplicates: bool,
-    /// The longest body in bytes.
-    pub max_body: u64,
-    /// What it keeps, as far as the relay lets it.
-    pub retention: Retention,
-    /// What it takes in, as far as the relay lets it.
-    pub limits: EndpointLimits,
+    /// What its owner decides about it.
+    pub settings: EndpointSettings,
     /// When it was made.
     pub created_at: Timestamp,
     /// Its signing secrets.
@@ -84,57 +63,12 @@ pub struct NewEndpoint {
     pub name: EndpointName,
     /// Its key.
     pub key: EndpointKey,
-    /// As in [`Endpoint`].
-    pub provider: Option<String>,
-    /// As in [`Endpoint`].
-    pub own_scheme: Option<String>,
-    /// As in [`Endpoint`].
-    pub variant: Option<String>,
-    /// As in [`Endpoint`].
-    pub parameters: BTreeMap<String, String>,
-    /// As in [`Endpoint`].
-    pub ack: Ack,
-    /// As in [`Endpoint`].
-    pub on_failure: OnFailure,
-    /// As in [`Endpoint`].
-    pub deliver_duplicates: bool,
-    /// As in [`Endpoint`].
-    pub max_body: u64,
-    /// As in [`Endpoint`].
-    pub retention: Retention,
-    /// As in [`Endpoint`].
-    pub limits: EndpointLimits,
+    /// Its settings.
+    pub settings: EndpointSettings,
     /// Now.
     pub created_at: Timestamp,
     /// Its first secrets.
     pub secrets: Vec<NamedSecret>,
-}
-
-/// A change of an endpoint; what is `None` stays.
-#[derive(Clone, Debug, Default)]
-pub struct EndpointChange {
-    /// As in [`Endpoint`].
-    pub provider: Option<Option<String>>,
-    /// As in [`Endpoint`].
-    pub own_scheme: Option<Option<String>>,
-    /// As in [`Endpoint`].
-    pub variant: Option<Option<String>>,
-    /// As in [`Endpoint`].
-    pub parameters: Option<BTreeMap<String, String>>,
-    /// As in [`Endpoint`].
-    pub ack: Option<Ack>,
-    /// As in [`Endpoint`].
-    pub on_failure: Option<OnFailure>,
-    /// As in [`Endpoint`].
-    pub await_secret: Option<bool>,
-    /// As in [`Endpoint`].
-    pub deliver_duplicates: Option<bool>,
-    /// As in [`Endpoint`].
-    pub max_body: Option<u64>,
-    /// As in [`Endpoint`].
-    pub retention: Option<Retention>,
-    /// As in [`Endpoint`].
-    pub limits: Option<EndpointLimits>,
 }
 
 /// A captured request that is not kept yet; the store gives it its place.

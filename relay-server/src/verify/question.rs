@@ -76,8 +76,8 @@ impl Question {
     pub(super) fn settings<'a>(&'a self, fetched: &'a BTreeMap<String, String>) -> Settings<'a> {
         Settings {
             secrets: &self.live.secrets,
-            parameters: &self.live.endpoint.parameters,
-            variant: self.live.endpoint.variant.as_deref(),
+            parameters: &self.live.endpoint.settings.parameters,
+            variant: self.live.endpoint.settings.variant.as_deref(),
             now: self.now,
             fetched,
         }

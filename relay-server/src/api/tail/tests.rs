@@ -11,7 +11,7 @@ use super::*;
 use crate::config::Config;
 use crate::endpoints::LiveEndpoint;
 use crate::serve::{RunningRelay, start};
-use crate::store::{Body, NewEndpoint, NewEvent};
+use crate::store::{Body, EndpointSettings, NewEndpoint, NewEvent};
 
 struct Desk {
     running: RunningRelay,
@@ -33,16 +33,10 @@ impl Desk {
         let new = NewEndpoint {
             name: name.parse().unwrap(),
             key: towline_shared::id::EndpointKey::new(crate::auth::random()),
-            provider: None,
-            own_scheme: None,
-            variant: None,
-            parameters: std::collections::BTreeMap::new(),
-            ack: towline_shared::api::Ack::default(),
-            on_failure: towline_shared::api::OnFailure::Reject,
-            deliver_duplicates: false,
-            max_body: 1000,
-            retention: towline_shared::api::Retention::default(),
-            limits: towline_shared::api::EndpointLimits::default(),
+            settings: EndpointSettings {
+                max_body: 1000,
+                ..EndpointSettings::default()
+            },
             created_at: now(),
             secrets: Vec::new(),
         };

@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use tokio::io::AsyncWriteExt;
 use tokio::time::timeout;
-use towline_shared::api::Ack;
+use towline_shared::api::{Ack, ChangeEndpoint};
 use towline_shared::event::INLINE_BODY_BYTES;
 
 use super::{IN_TIME, MAX_BODY, TestRelay};
-use crate::store::{Body, EndpointChange};
+use crate::store::Body;
 
 /// Short enough to wait for, long enough for a loaded machine to send one packet.
 const SHORT: Duration = Duration::from_millis(300);
@@ -169,12 +169,12 @@ async fn a_slow_body_gets_408_and_nothing_is_kept() {
 #[tokio::test]
 async fn a_sender_that_does_not_read_its_answers_is_cut_off() {
     let relay = TestRelay::start_with(|limits| limits.write_stall_timeout = SHORT).await;
-    let change = EndpointChange {
+    let change = ChangeEndpoint {
         ack: Some(Ack {
             body: Some("a".repeat(60_000)),
             ..Ack::default()
         }),
-        ..EndpointChange::default()
+        ..ChangeEndpoint::default()
     };
     let endpoints = &relay.running.relay().endpoints;
     let name = &relay.endpoint.endpoint.name;

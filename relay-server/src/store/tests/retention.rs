@@ -1,5 +1,7 @@
 //! What is past its retention, pins, and what is kept after all that.
 
+use towline_shared::api::Retention;
+
 use super::*;
 
 const HEAD_AND_BODY: u64 = "POST /in/k?q HTTP/1.1\r\nX-a: 1\r\n\r\n".len() as u64 + 4;
