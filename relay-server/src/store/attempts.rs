@@ -42,28 +42,29 @@ const MOST_ATTEMPT_BYTES: usize = 4 * 1024 * 1024;
 pub(super) struct NewAttempt {
     report: Report,
     facts: String,
-    /// The short form that stands in the consumer's row.
-    last_outcome: String,
     recorded_at: Timestamp,
 }
 
 impl NewAttempt {
     /// Takes what a client reported.
     pub(super) fn new(report: Report, now: Timestamp) -> Self {
-        let attempt = &report.attempt;
-        let facts = serde_json::to_string(attempt).expect("attempts are plain data");
-        let last_outcome = LastOutcome {
-            event: attempt.event,
-            at: now,
-            result: attempt.outcome.name().to_owned(),
-            status: attempt.outcome.status(),
-            settled: attempt.settled,
-        };
+        let facts = serde_json::to_string(&report.attempt).expect("attempts are plain data");
         Self {
-            last_outcome: serde_json::to_string(&last_outcome).expect("it is plain data"),
             report,
             facts,
             recorded_at: now,
+        }
+    }
+
+    /// What the consumer's row keeps of it, while it is the last.
+    fn outcome(&self) -> LastOutcome {
+        let attempt = &self.report.attempt;
+        LastOutcome {
+            event: attempt.event,
+            at: self.recorded_at,
+            result: attempt.outcome.name().to_owned(),
+            status: attempt.outcome.status(),
+            settled: attempt.settled,
         }
     }
 
@@ -109,7 +110,7 @@ pub(super) fn record(
     }
     writing
         .memory
-        .note_outcome(connection, consumer, &new.last_outcome)?;
+        .note_outcome(connection, consumer, new.outcome())?;
     if let Some(replay) = delivery.replay {
         return record_of_replay(writing, consumer, place, replay, new);
     }

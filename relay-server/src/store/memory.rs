@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
 use rusqlite::{Connection, OptionalExtension, named_params};
+use towline_shared::api::LastOutcome;
 use towline_shared::id::Seq;
 
 use super::place::Place;
@@ -43,7 +44,7 @@ pub(super) struct Remembered {
     pub(super) endpoint: EndpointId,
     pub(super) progress: Progress,
     /// What came of its last attempt, when that is not in its row yet.
-    last_outcome: Option<String>,
+    last_outcome: Option<LastOutcome>,
     is_changed: bool,
 }
 
@@ -152,11 +153,11 @@ impl Memory {
         &mut self,
         connection: &Connection,
         consumer: ConsumerId,
-        outcome: &str,
+        outcome: LastOutcome,
     ) -> rusqlite::Result<()> {
         self.change(connection, consumer, |_| {})?;
         if let Some(remembered) = self.consumers.get_mut(&consumer) {
-            remembered.last_outcome = Some(outcome.to_owned());
+            remembered.last_outcome = Some(outcome);
         }
         Ok(())
     }
@@ -170,6 +171,8 @@ impl Memory {
             remembered.is_changed = false;
             pass_undeliverable(connection, remembered)?;
             let last_outcome = remembered.last_outcome.take();
+            let last_outcome = last_outcome
+                .map(|last| serde_json::to_string(&last).expect("an outcome is plain data"));
             let progress = &remembered.progress;
             let ahead = serde_json::to_string(&progress.ahead).expect("ranges are plain data");
             connection
